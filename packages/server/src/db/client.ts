@@ -1,0 +1,92 @@
+import { Kysely, PGliteDialect, PostgresDialect, sql, type Transaction } from 'kysely'
+import type { Database } from './schema.ts'
+
+/** A connection pool, or embedded PGlite's single session. */
+export type Db = Kysely<Database>
+
+declare const inTransaction: unique symbol
+/** A transaction. Branded, so that passing `db` where one belongs does not compile: on PGlite it would deadlock. */
+export type Tx = Transaction<Database> & { readonly [inTransaction]: true }
+
+export interface DbHandle {
+  readonly db: Db
+  readonly engine: 'postgres' | 'pglite'
+  close(): Promise<void>
+}
+
+export interface DbLog {
+  /** A connection broke outside a query; the pool replaces it. */
+  onConnectionError(error: Error): void
+  /** Each statement sent, for tests that count them. */
+  onQuery?(statement: string): void
+}
+
+/** Milliseconds; Postgres only, PGlite honours none of them. */
+const STATEMENT_TIMEOUT_MS = 5000
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+const LOCK_TIMEOUT_MS = 2000
+const POOL_WAIT_MS = 2000
+
+const BIGINT_OID = 20
+
+/** Opens a pool on Postgres 15 or newer. */
+export async function openPostgres(
+  options: { url: string; maxConnections?: number },
+  log: DbLog,
+): Promise<DbHandle> {
+  const { default: pg } = await import('pg')
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections ?? 10,
+    connectionTimeoutMillis: POOL_WAIT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    lock_timeout: LOCK_TIMEOUT_MS,
+    types: {
+      // Counts and micro-dollars stay below 2^53; PGlite already answers numbers.
+      getTypeParser: ((oid: number, format: 'text' | 'binary') =>
+        oid === BIGINT_OID ? Number : pg.types.getTypeParser(oid, format)) as never,
+    },
+  })
+  pool.on('error', log.onConnectionError)
+  // A checked-out client that breaks emits its error on itself, which ends the process unheard.
+  pool.on('connect', (client) => client.on('error', log.onConnectionError))
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }), ...queryLog(log) })
+  return { db, engine: 'postgres', close: () => db.destroy() }
+}
+
+/** Opens embedded PGlite in a folder, or in memory when no folder is given. */
+export async function openPglite(
+  options: { folder?: string; template?: Blob },
+  log: DbLog,
+): Promise<DbHandle> {
+  const { PGlite } = await import('@electric-sql/pglite')
+  const pglite = await PGlite.create({
+    ...(options.folder === undefined ? {} : { dataDir: options.folder }),
+    ...(options.template === undefined ? {} : { loadDataDir: options.template }),
+  })
+  const db = new Kysely<Database>({ dialect: new PGliteDialect({ pglite }), ...queryLog(log) })
+  return { db, engine: 'pglite', close: () => db.destroy() }
+}
+
+const queryLog = ({ onQuery }: DbLog) =>
+  onQuery === undefined
+    ? {}
+    : { log: (event: { query: { sql: string } }) => onQuery(event.query.sql) }
+
+/** Runs `work` in a transaction; only the outermost service opens one. */
+export function transaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return db.transaction().execute((tx) => work(tx as Tx))
+}
+
+/** Rejects when the database does not answer. */
+export async function ping(db: Db): Promise<void> {
+  await sql`select 1`.execute(db)
+}
+
+/** SQLSTATE of a database error, from `pg` and from PGlite alike. */
+export function sqlState(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
+export const UNIQUE_VIOLATION = '23505'

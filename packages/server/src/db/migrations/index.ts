@@ -1,0 +1,7 @@
+import type { Migration } from 'kysely/migration'
+import * as initial from './0001_initial.ts'
+
+/** Forward only, in this order; a released migration is never changed. */
+export const migrations: Record<string, Migration> = {
+  '0001_initial': initial,
+}

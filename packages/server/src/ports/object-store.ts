@@ -1,0 +1,49 @@
+import type { Readable } from 'node:stream'
+
+export type StorageKind = 's3' | 'disk' | 'inline'
+
+export interface ObjectToPut {
+  /** Made by the server only, such as `u/<user>/<uuid>.png`: `[A-Za-z0-9._/-]`, no `..`. */
+  readonly key: string
+  readonly bytes: Uint8Array
+  readonly contentType: string
+  /** SHA-256 of the bytes, in hex. */
+  readonly sha256: string
+  /** Name a browser saves the file under. */
+  readonly filename: string
+}
+
+export interface ObjectUrl {
+  readonly url: string
+  /** Null: the address does not expire. */
+  readonly expiresAt: Date | null
+}
+
+/** Inclusive byte offsets, within the object. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+/** The store could not be reached or refused; a later try may succeed. */
+export class ObjectStoreError extends Error {
+  override readonly name = 'ObjectStoreError'
+}
+
+/**
+ * Keeps the bytes of images. Promises:
+ * - after `put` resolves the object is durable and whole, or `put` rejects with `ObjectStoreError`
+ *   and no reader ever sees half of it; putting the same key again replaces it;
+ * - `read` of a missing key resolves to undefined;
+ * - `delete` of a missing key resolves;
+ * - `url` resolves to null where the store has no address of its own (inline).
+ */
+export interface ObjectStore {
+  readonly kind: StorageKind
+  put(object: ObjectToPut): Promise<void>
+  read(key: string, range?: ByteRange): Promise<Readable | undefined>
+  delete(key: string): Promise<void>
+  url(key: string): Promise<ObjectUrl | null>
+  /** Rejects with `ObjectStoreError` when the store cannot be used. */
+  check(): Promise<void>
+}

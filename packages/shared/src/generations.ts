@@ -1,0 +1,159 @@
+import { z } from 'zod'
+import { KeyId, Mode } from './keys.ts'
+import { ASPECT_RATIOS, SIZES } from './models.ts'
+import { cursor, limit, page } from './pagination.ts'
+import { codePoints, text, timestamp, typeId } from './text.ts'
+
+export const GenerationId = typeId('gen', 'gen_01jd5xk3f8e2r9v7m6q4t0w1yz')
+export const ImageId = typeId('img', 'img_01jd5xk3f8e2r9v7m6q4t0w1yz')
+
+export const PROMPT_MAX_CODE_POINTS = 8192
+const PROMPT_MAX_BYTES = 32 * 1024
+
+// C0 controls but tab and line feed, DEL, C1 controls.
+const hasControlCharacter = (value: string): boolean => {
+  for (const char of value) {
+    const code = char.codePointAt(0) ?? 0
+    if ((code < 32 && code !== 9 && code !== 10) || (code >= 127 && code < 160)) return true
+  }
+  return false
+}
+const utf8Bytes = (value: string): number => new TextEncoder().encode(value).length
+
+const prompt = text()
+  // A cheap bound first: no more than two UTF-16 units to a code point, some slack for NFC.
+  .max(PROMPT_MAX_BYTES, `must be at most ${PROMPT_MAX_BYTES} bytes`)
+  .transform((value) => value.normalize('NFC'))
+  .refine((value) => value.trim() !== '', { error: 'must not be empty' })
+  .refine((value) => codePoints(value) <= PROMPT_MAX_CODE_POINTS, {
+    error: `must have at most ${PROMPT_MAX_CODE_POINTS} characters`,
+  })
+  .refine((value) => utf8Bytes(value) <= PROMPT_MAX_BYTES, {
+    error: `must be at most ${PROMPT_MAX_BYTES} bytes of UTF-8`,
+  })
+  .refine((value) => !hasControlCharacter(value), {
+    error: 'must not contain control characters other than line feed and tab',
+  })
+  .describe('What to draw, 1 to 8192 characters.')
+
+const bounded = (max: number) =>
+  text().refine((value) => codePoints(value) <= max, {
+    error: `must have at most ${max} characters`,
+  })
+
+const metadata = z
+  .record(
+    bounded(64).refine((name) => name !== '', { error: 'must not have an empty name' }),
+    bounded(512),
+  )
+  .refine((pairs) => Object.keys(pairs).length <= 16, { error: 'must have at most 16 pairs' })
+  .describe('Up to 16 pairs of text to find the generation by; names up to 64, values up to 512.')
+
+const modelName = text().min(1).max(100)
+
+export const GenerateInput = z
+  .strictObject({
+    prompt,
+    model: modelName.optional().describe("Model id or alias. Default: the server's default model."),
+    aspect_ratio: z
+      .enum(ASPECT_RATIOS)
+      .optional()
+      .describe('Width to height; must be one the model has. Default: the model chooses.'),
+    size: z
+      .enum(SIZES)
+      .optional()
+      .describe('Pixels of the longer side, roughly; must be one the model has. Default `1K`.'),
+    metadata: metadata.optional(),
+    user: bounded(64).optional().describe('Your own id of the end user, up to 64 characters.'),
+    mode: Mode.optional().describe('With an access token only; a key has its own mode.'),
+  })
+  .meta({ id: 'GenerateInput' })
+export type GenerateInput = z.infer<typeof GenerateInput>
+
+export const GenerationStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'canceled'])
+export type GenerationStatus = z.infer<typeof GenerationStatus>
+
+export const Image = z
+  .object({
+    id: ImageId,
+    url: z
+      .string()
+      .nullable()
+      .describe('Address of the bytes, or a `data:` URL; null once inline bytes have expired.'),
+    url_expires_at: timestamp().nullable().describe('When `url` stops working; null: it does not.'),
+    thumbnail_url: z
+      .string()
+      .nullable()
+      .describe('Address of a small version (width 256); takes the same credential.'),
+    mime_type: z.string().describe('Measured from the bytes: image/png, image/jpeg or image/webp.'),
+    width: z.int().describe('Pixels, measured.'),
+    height: z.int().describe('Pixels, measured.'),
+    bytes: z.int().describe('Size of the file in bytes.'),
+    sha256: z.string().describe('SHA-256 of the file, in hex.'),
+    storage: z.enum(['s3', 'disk', 'inline']),
+    expired: z.boolean().describe('True when inline bytes are past their retention.'),
+  })
+  .meta({ id: 'Image' })
+export type Image = z.infer<typeof Image>
+
+export const GenerationError = z
+  .object({ type: z.string(), code: z.string(), message: z.string() })
+  .meta({ id: 'GenerationError' })
+
+export const Warning = z
+  .object({ code: z.string(), message: z.string() })
+  .meta({ id: 'Warning', description: 'Where the result differs from the request.' })
+export type Warning = z.infer<typeof Warning>
+
+export const Generation = z
+  .object({
+    id: GenerationId,
+    object: z.literal('generation'),
+    status: GenerationStatus,
+    url: z.string().nullable().describe("The first image's `url`."),
+    prompt: z.string(),
+    created_at: timestamp(),
+    completed_at: timestamp().nullable(),
+    model: z.string(),
+    mode: Mode,
+    parent_id: GenerationId.nullable(),
+    images: z.array(Image),
+    text: z.string().nullable().describe("The model's own words beside the image."),
+    requested: z.object({
+      aspect_ratio: z.string().nullable(),
+      size: z.string(),
+      n: z.int(),
+    }),
+    warnings: z.array(Warning),
+    usage: z.object({
+      input_tokens: z.int(),
+      output_tokens: z.int(),
+      images: z.int(),
+      cost_usd: z.number().describe('US dollars; 0 unless the generation succeeded in live mode.'),
+    }),
+    error: GenerationError.nullable(),
+    metadata: z.record(z.string(), z.string()),
+    user: z.string().nullable(),
+  })
+  .meta({ id: 'Generation', description: 'One call to a model and its images.' })
+export type Generation = z.infer<typeof Generation>
+
+export const GenerationPage = page(Generation).meta({ id: 'GenerationPage' })
+
+export const GenerationIdInput = z
+  .strictObject({ id: GenerationId })
+  .meta({ id: 'GenerationIdInput' })
+
+export const ListGenerationsInput = z
+  .strictObject({
+    limit: limit(),
+    cursor: cursor(),
+    mode: Mode.optional().describe(
+      'With an access token: default `live`. A key sees its own mode.',
+    ),
+    status: GenerationStatus.optional(),
+    model: modelName.optional(),
+    key_id: KeyId.optional(),
+  })
+  .meta({ id: 'ListGenerationsInput' })
+export type ListGenerationsInput = z.infer<typeof ListGenerationsInput>
