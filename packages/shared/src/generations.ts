@@ -57,10 +57,12 @@ export const GenerateInput = z
     model: modelName.optional().describe("Model id or alias. Default: the server's default model."),
     aspect_ratio: z
       .enum(ASPECT_RATIOS)
+      .meta({ id: 'AspectRatio' })
       .optional()
       .describe('Width to height; must be one the model has. Default: the model chooses.'),
     size: z
       .enum(SIZES)
+      .meta({ id: 'Size' })
       .optional()
       .describe('Pixels of the longer side, roughly; must be one the model has. Default `1K`.'),
     metadata: metadata.optional(),
@@ -70,7 +72,9 @@ export const GenerateInput = z
   .meta({ id: 'GenerateInput' })
 export type GenerateInput = z.infer<typeof GenerateInput>
 
-export const GenerationStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'canceled'])
+export const GenerationStatus = z
+  .enum(['queued', 'running', 'succeeded', 'failed', 'canceled'])
+  .meta({ id: 'GenerationStatus' })
 export type GenerationStatus = z.infer<typeof GenerationStatus>
 
 export const Image = z

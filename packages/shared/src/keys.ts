@@ -4,17 +4,21 @@ import { codePoints, text, timestamp, typeId } from './text.ts'
 
 export const KeyId = typeId('key', 'key_01jd5xk3f8e2r9v7m6q4t0w1yz')
 
-export const Mode = z
-  .enum(['live', 'test'])
-  .describe('`live` calls the provider; `test` makes free sandbox pictures.')
+export const Mode = z.enum(['live', 'test']).meta({
+  id: 'Mode',
+  description: '`live` calls the provider; `test` makes free sandbox pictures.',
+})
 export type Mode = z.infer<typeof Mode>
 
-export const Scope = z
-  .enum(['generate', 'read', 'usage'])
-  .describe('`generate` makes images, `read` reads generations and images, `usage` reads usage.')
+export const Scope = z.enum(['generate', 'read', 'usage']).meta({
+  id: 'Scope',
+  description: '`generate` makes images, `read` reads generations and images, `usage` reads usage.',
+})
 export type Scope = z.infer<typeof Scope>
 
-export const KeyStatus = z.enum(['active', 'disabled', 'expired', 'revoked'])
+export const KeyStatus = z
+  .enum(['active', 'disabled', 'expired', 'revoked'])
+  .meta({ id: 'KeyStatus' })
 export type KeyStatus = z.infer<typeof KeyStatus>
 
 const name = text()
