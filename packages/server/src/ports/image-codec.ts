@@ -7,12 +7,22 @@ export interface ImageFacts {
   readonly height: number
 }
 
+/** Rows of four bytes a pixel: red, green, blue, alpha. */
+export interface Pixels {
+  readonly rgba: Uint8Array
+  readonly width: number
+  readonly height: number
+}
+
 /**
- * Reads and changes encoded pictures off the event loop, a bounded number at once. Promises:
- * `measure` resolves to undefined for bytes that are not a decodable PNG, JPEG or WebP;
- * `thumbnail` never enlarges and answers WebP.
+ * Reads and changes pictures off the event loop, decoding a bounded number at once. Promises:
+ * - `measure` resolves to undefined for bytes that are not a whole PNG, JPEG or WebP; it reads
+ *   header and structure, so a picture damaged inside but not cut short still has its facts;
+ * - `thumbnail` never enlarges and answers WebP; it rejects for bytes it cannot decode;
+ * - `encode` stretches to the size asked for and drops transparency.
  */
 export interface ImageCodec {
   measure(bytes: Uint8Array): Promise<ImageFacts | undefined>
   thumbnail(bytes: Uint8Array, width: number): Promise<Uint8Array>
+  encode(pixels: Pixels, as: ImageFacts): Promise<Uint8Array>
 }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 export type StorageKind = 's3' | 'disk' | 'inline'
 
 export interface ObjectToPut {
-  /** Made by the server only, such as `u/<user>/<uuid>.png`: `[A-Za-z0-9._/-]`, no `..`. */
+  /** Made by the server only, such as `u/<user>/<uuid>.png`; see `isObjectKey`. */
   readonly key: string
   readonly bytes: Uint8Array
   readonly contentType: string
@@ -25,6 +25,14 @@ export interface ByteRange {
   readonly end: number
 }
 
+const KEY = /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/
+const MAX_KEY_LENGTH = 512
+
+/** Whether a key has the shape the server makes: no `..`, no empty or hidden part, ASCII only. */
+export function isObjectKey(key: string): boolean {
+  return key.length <= MAX_KEY_LENGTH && KEY.test(key) && !key.includes('..')
+}
+
 /** The store could not be reached or refused; a later try may succeed. */
 export class ObjectStoreError extends Error {
   override readonly name = 'ObjectStoreError'
@@ -34,8 +42,8 @@ export class ObjectStoreError extends Error {
  * Keeps the bytes of images. Promises:
  * - after `put` resolves the object is durable and whole, or `put` rejects with `ObjectStoreError`
  *   and no reader ever sees half of it; putting the same key again replaces it;
- * - `read` of a missing key resolves to undefined;
- * - `delete` of a missing key resolves;
+ * - `read` of a missing key resolves to undefined, `delete` of one resolves;
+ * - a key that is not an `isObjectKey` is refused by `put` and is a missing one elsewhere;
  * - `url` resolves to null where the store has no address of its own (inline).
  */
 export interface ObjectStore {
@@ -43,7 +51,8 @@ export interface ObjectStore {
   put(object: ObjectToPut): Promise<void>
   read(key: string, range?: ByteRange): Promise<Readable | undefined>
   delete(key: string): Promise<void>
-  url(key: string): Promise<ObjectUrl | null>
+  /** `filename`: what a browser saves the file under, if not what `put` was told. */
+  url(key: string, filename?: string): Promise<ObjectUrl | null>
   /** Rejects with `ObjectStoreError` when the store cannot be used. */
   check(): Promise<void>
 }

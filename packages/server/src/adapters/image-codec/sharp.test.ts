@@ -1,0 +1,172 @@
+import { crc32, deflateSync } from 'node:zlib'
+import sharp from 'sharp'
+import { describe, expect, it } from 'vitest'
+import { createSharpCodec } from './sharp.ts'
+
+const codec = createSharpCodec()
+const noise = (width: number, height: number) =>
+  sharp({
+    create: {
+      width,
+      height,
+      channels: 3,
+      background: 'grey',
+      noise: { type: 'gaussian', mean: 128, sigma: 40 },
+    },
+  })
+const png = await noise(120, 80).png().toBuffer()
+const jpeg = await noise(120, 80).jpeg().toBuffer()
+const webp = await noise(120, 80).webp().toBuffer()
+const FORMATS: [string, Buffer][] = [
+  ['image/png', png],
+  ['image/jpeg', jpeg],
+  ['image/webp', webp],
+]
+
+describe('measure', () => {
+  it.each(FORMATS)('finds type and size of %s', async (mimeType, bytes) => {
+    expect(await codec.measure(bytes)).toEqual({ mimeType, width: 120, height: 80 })
+  })
+
+  it.each(FORMATS)('refuses %s that was cut short, wherever', async (_type, bytes) => {
+    const cuts = Array.from({ length: 60 }, (_, i) => Math.floor((bytes.length * i) / 60))
+    for (const cut of [...cuts, bytes.length - 12, bytes.length - 2, bytes.length - 1]) {
+      expect(await codec.measure(bytes.subarray(0, cut)), `cut at ${cut}`).toBeUndefined()
+    }
+  })
+
+  it.each(FORMATS)('takes %s with bytes behind its end', async (mimeType, bytes) => {
+    const longer = Buffer.concat([bytes, Buffer.from('PK\x03\x04 trailing')])
+    expect(await codec.measure(longer)).toMatchObject({ mimeType })
+  })
+
+  it('tells a JPEG cut short from the whole thumbnail inside it', async () => {
+    const thumbnail = await noise(20, 20).jpeg().toBuffer()
+    const app = Buffer.concat([Buffer.of(0xff, 0xe5, 0, 0), thumbnail])
+    app.writeUInt16BE(thumbnail.length + 2, 2)
+    const both = Buffer.concat([jpeg.subarray(0, 2), app, jpeg.subarray(2)])
+    expect(await codec.measure(both)).toMatchObject({ width: 120 })
+    expect(await codec.measure(both.subarray(0, -20))).toBeUndefined()
+  })
+
+  it('gives the size as it is shown, turned by EXIF', async () => {
+    const turned = await sharp(jpeg).withMetadata({ orientation: 6 }).toBuffer()
+    expect(await codec.measure(turned)).toMatchObject({ width: 80, height: 120 })
+  })
+
+  it.each([
+    ['nothing', ''],
+    ['text', 'hello'],
+    ['HTML', '<!doctype html><script>alert(1)</script>'],
+    ['SVG', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect/></svg>'],
+    ['SVG behind an XML head', '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'],
+    ['PDF', '%PDF-1.7'],
+    ['a BMP head', `BM${'\0'.repeat(60)}`],
+    ['a TIFF head', `II*\0${'\0'.repeat(60)}`],
+    ['a PPM', 'P3 1 1 255 0 0 0'],
+    ['a lone PNG signature', '\x89PNG\r\n\x1a\n'],
+    ['a lone JPEG head', '\xff\xd8\xff\xe0'],
+    ['a lone WebP head', 'RIFF\x04\0\0\0WEBP'],
+  ])('refuses %s', async (_what, text) => {
+    expect(await codec.measure(Buffer.from(text, 'latin1'))).toBeUndefined()
+    await expect(codec.thumbnail(Buffer.from(text, 'latin1'), 64)).rejects.toBeInstanceOf(Error)
+  })
+
+  it('refuses formats that could be decoded but are not ours', async () => {
+    const gif = 'R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7'
+    const others = [Buffer.from(gif, 'base64'), await noise(9, 9).tiff().toBuffer()]
+    for (const bytes of others) expect(await codec.measure(bytes)).toBeUndefined()
+  })
+
+  it('refuses a small file of 256 million pixels without decoding it', async () => {
+    const bomb = pngOfZeros(16_000, 16_000)
+    expect(bomb.length).toBeLessThan(100_000)
+    const started = performance.now()
+    expect(await codec.measure(bomb)).toBeUndefined()
+    await expect(codec.thumbnail(bomb, 64)).rejects.toThrow(/pixel limit/)
+    expect(performance.now() - started).toBeLessThan(500)
+  })
+
+  it('answers for damaged headers without an error', async () => {
+    for (const [, bytes] of FORMATS) {
+      for (let at = 0; at < 60; at++) {
+        const damaged = Buffer.from(bytes)
+        damaged[at] = (damaged[at] ?? 0) ^ 0xff
+        await codec.measure(damaged)
+      }
+    }
+  })
+})
+
+describe('thumbnail', () => {
+  it.each(FORMATS)('makes a WebP of %s, of the width asked for', async (_type, bytes) => {
+    const small = await codec.thumbnail(bytes, 60)
+    expect(await codec.measure(small)).toEqual({ mimeType: 'image/webp', width: 60, height: 40 })
+  })
+
+  it('never enlarges', async () => {
+    const small = await codec.thumbnail(png, 1024)
+    expect(await codec.measure(small)).toMatchObject({ width: 120, height: 80 })
+  })
+
+  it('stands upright and tells nothing of where the picture was taken', async () => {
+    const exif = { IFD0: { Copyright: 'me' }, IFD3: { GPSLatitudeRef: 'N' } }
+    const turned = await sharp(jpeg).withExif(exif).withMetadata({ orientation: 6 }).toBuffer()
+    const small = await codec.thumbnail(turned, 40)
+    expect(await codec.measure(small)).toMatchObject({ width: 40, height: 60 })
+    expect((await sharp(small).metadata()).exif).toBeUndefined()
+  })
+
+  it('rejects for a damaged picture', async () => {
+    const damaged = Buffer.from(png)
+    damaged.fill(0, 5000, 5100)
+    await expect(codec.thumbnail(damaged, 60)).rejects.toBeInstanceOf(Error)
+  })
+
+  it('makes many at once', async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => codec.thumbnail(png, 30)))
+    expect(all.every((one) => Buffer.from(one).equals(Buffer.from(all[0]!)))).toBe(true)
+  })
+})
+
+describe('encode', () => {
+  const rgba = new Uint8Array(8 * 4 * 4).fill(200)
+
+  it.each(['image/png', 'image/jpeg', 'image/webp'] as const)('makes %s', async (mimeType) => {
+    const as = { mimeType, width: 64, height: 48 }
+    expect(await codec.measure(await codec.encode({ rgba, width: 8, height: 4 }, as))).toEqual(as)
+  })
+
+  it('keeps the colours and drops transparency', async () => {
+    const red = Uint8Array.from({ length: 64 }, (_, i) => [250, 10, 20, 0][i % 4]!)
+    const as = { mimeType: 'image/png', width: 4, height: 4 } as const
+    const bytes = await codec.encode({ rgba: red, width: 4, height: 4 }, as)
+    const { data, info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true })
+    expect([info.channels, ...data.subarray(0, 3)]).toEqual([3, 250, 10, 20])
+  })
+})
+
+function pngOfZeros(width: number, height: number): Buffer {
+  const head = Buffer.alloc(13)
+  head.writeUInt32BE(width, 0)
+  head.writeUInt32BE(height, 4)
+  head.set([1, 0], 8)
+  const rows = Buffer.alloc((width / 8 + 1) * height)
+  return Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    ...[
+      ['IHDR', head] as const,
+      ['IDAT', deflateSync(rows)] as const,
+      ['IEND', Buffer.alloc(0)] as const,
+    ].map(([type, data]) => pngChunk(type, data)),
+  ])
+}
+
+function pngChunk(type: string, data: Buffer): Buffer {
+  const chunk = Buffer.alloc(data.length + 12)
+  chunk.writeUInt32BE(data.length, 0)
+  chunk.write(type, 4, 'latin1')
+  data.copy(chunk, 8)
+  chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), data.length + 8)
+  return chunk
+}

@@ -1,0 +1,137 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { afterEach, describe, expect, it } from 'vitest'
+import { objectOf } from '../../ports/object-store.contract.ts'
+import { ObjectStoreError } from '../../ports/object-store.ts'
+import { createS3ObjectStore } from './s3.ts'
+
+/** One behaviour per request; the last one repeats. */
+async function storeOn(...behaviours: RequestListener[]) {
+  let requests = 0
+  server = createServer((request, response) => {
+    const behaviour = behaviours[Math.min(requests++, behaviours.length - 1)]
+    behaviour?.(request, response)
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as AddressInfo
+  const store = createS3ObjectStore({
+    endpoint: `http://127.0.0.1:${port}`,
+    bucket: 'pictures',
+    accessKeyId: 'key',
+    secretAccessKey: 'TOP-SECRET',
+    urlTtlSeconds: 60,
+    requestTimeoutMs: 150,
+    now: () => new Date(),
+  })
+  return { store, requests: () => requests }
+}
+let server: Server
+afterEach(() => {
+  server.closeAllConnections()
+  server.close()
+})
+
+const answer =
+  (status: number, body = ''): RequestListener =>
+  (request, response) =>
+    request.resume().on('end', () => response.writeHead(status).end(body))
+const unavailable = answer(503, '<Error><Code>ServiceUnavailable</Code></Error>')
+const denied = answer(403, '<Error><Code>AccessDenied</Code></Error>')
+const noSuchKey = answer(404, '<Error><Code>NoSuchKey</Code></Error>')
+const reset: RequestListener = (request) => request.socket.destroy()
+const silent: RequestListener = (request) => void request.resume()
+const object = objectOf(Buffer.from('picture'))
+
+describe('the S3 store before a faulty server', () => {
+  it.each([
+    ['503', unavailable],
+    ['a connection reset', reset],
+    ['no answer', silent],
+  ])('tries again after %s, twice', async (_name, fault) => {
+    const { store, requests } = await storeOn(fault, fault, answer(200))
+    await store.put(object)
+    expect(requests()).toBe(3)
+  })
+
+  it.each([
+    ['503', unavailable, /ServiceUnavailable, HTTP 503/],
+    ['connection resets', reset, /ECONNRESET/],
+    ['silence', silent, /ETIMEDOUT/],
+  ])(
+    'gives up after three times %s, in its own error with the cause',
+    async (_name, fault, text) => {
+      const { store, requests } = await storeOn(fault)
+      const error: unknown = await store.put(object).catch((error: unknown) => error)
+      expect(error).toBeInstanceOf(ObjectStoreError)
+      expect((error as Error).message).toMatch(text)
+      expect((error as Error).message).not.toContain('TOP-SECRET')
+      expect((error as Error).cause).toBeInstanceOf(Error)
+      expect(requests()).toBe(3)
+    },
+  )
+
+  it('sends the same whole bytes on each try', async () => {
+    const bodies: string[] = []
+    const record: (status: number) => RequestListener = (status) => async (request, response) => {
+      bodies.push((await buffer(request)).toString())
+      response.writeHead(status).end()
+    }
+    const { store } = await storeOn(record(500), record(503), record(200))
+    await store.put(object)
+    expect(bodies).toEqual(['picture', 'picture', 'picture'])
+  })
+
+  it('does not try again what is refused', async () => {
+    const { store, requests } = await storeOn(denied)
+    await expect(store.put(object)).rejects.toThrow('the access key may not do this')
+    expect(requests()).toBe(1)
+  })
+
+  it('takes only a missing object for missing, not a missing bucket', async () => {
+    const { store } = await storeOn(
+      noSuchKey,
+      answer(404, '<Error><Code>NoSuchBucket</Code></Error>'),
+    )
+    expect(await store.read(object.key)).toBeUndefined()
+    await expect(store.read(object.key)).rejects.toThrow('the bucket does not exist')
+  })
+
+  it('does not pass a whole object, or another part, for the part asked for', async () => {
+    const { store } = await storeOn(answer(200, 'whole'), (_request, response) =>
+      response.writeHead(206, { 'content-range': 'bytes 0-4/5' }).end('whole'),
+    )
+    const range = { start: 1, end: 2 }
+    await expect(store.read(object.key, range)).rejects.toThrow(ObjectStoreError)
+    await expect(store.read(object.key, range)).rejects.toThrow(ObjectStoreError)
+  })
+
+  it('breaks the stream of an answer that stops half way', async () => {
+    const { store } = await storeOn((_request, response) => {
+      response.writeHead(200, { 'content-length': 100 }).write('half')
+      setTimeout(() => response.destroy(), 20)
+    })
+    const stream = await store.read(object.key)
+    await expect(buffer(stream!)).rejects.toThrow(/aborted|ECONNRESET/)
+  })
+
+  it('writes its probe once and then only reads it', async () => {
+    const methods: (string | undefined)[] = []
+    const noting =
+      (behaviour: RequestListener): RequestListener =>
+      (request, response) => {
+        methods.push(request.method)
+        behaviour(request, response)
+      }
+    const { store } = await storeOn(noting(denied), noting(answer(200)), noting(answer(200, 'ok')))
+    await store.check()
+    await store.check()
+    expect(methods).toEqual(['GET', 'PUT', 'GET'])
+  })
+
+  it('does not write a probe to a server that is down', async () => {
+    const { store, requests } = await storeOn(unavailable)
+    await expect(store.check()).rejects.toThrow(ObjectStoreError)
+    expect(requests()).toBe(3)
+  })
+})
