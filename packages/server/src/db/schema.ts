@@ -25,6 +25,17 @@ export interface RevokedTokensTable {
   expires_at: Date
 }
 
+/** Password logins of an address since the last that succeeded; also of addresses nobody registered. */
+export interface LoginAttemptsTable {
+  /** SHA-256 of the normalised address. */
+  address: Uint8Array
+  /** Counted before the password is compared, so that parallel guesses cannot slip past. */
+  failures: number
+  /** No password is compared before this time. */
+  retry_at: Date | null
+  updated_at: Generated<Date>
+}
+
 export interface ApiKeysTable {
   id: string
   user_id: string
@@ -111,7 +122,7 @@ export interface UsageTable {
   generation_id: string
   mode: Mode
   model: string
-  /** First day of the UTC month the charge belongs to, YYYY-MM-DD. */
+  /** UTC month the charge belongs to, YYYY-MM. */
   month: string
   images: number
   input_tokens: number
@@ -133,6 +144,7 @@ export interface InlineObjectsTable {
 export interface Database {
   users: UsersTable
   revoked_tokens: RevokedTokensTable
+  login_attempts: LoginAttemptsTable
   api_keys: ApiKeysTable
   api_key_secrets: ApiKeySecretsTable
   generations: GenerationsTable

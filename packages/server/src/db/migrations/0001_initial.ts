@@ -25,6 +25,14 @@ export async function up(db: Kysely<never>): Promise<void> {
   await sql`create index revoked_tokens_expires_at on revoked_tokens (expires_at)`.execute(db)
 
   await sql`
+    create table login_attempts (
+      address bytea primary key,
+      failures integer not null,
+      retry_at timestamptz,
+      updated_at timestamptz not null default now()
+    )`.execute(db)
+
+  await sql`
     create table api_keys (
       id uuid primary key,
       user_id uuid not null references users (id),

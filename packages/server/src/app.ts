@@ -1,0 +1,232 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DEFAULT_MODEL, MODELS } from '@nanobanana/shared'
+import type { Logger } from 'pino'
+import { createSharpCodec } from './adapters/image-codec/sharp.ts'
+import { createGeminiProvider } from './adapters/image-provider/gemini.ts'
+import { createSandboxProvider } from './adapters/image-provider/sandbox.ts'
+import { createDiskObjectStore } from './adapters/object-store/disk.ts'
+import { createInlineObjectStore } from './adapters/object-store/inline.ts'
+import { createS3ObjectStore } from './adapters/object-store/s3.ts'
+import { createMemoryRateLimiter } from './adapters/rate-limiter/memory.ts'
+import { BootError, bootWarnings, type Config } from './config.ts'
+import { type DbHandle, openPglite, openPostgres } from './db/client.ts'
+import { type FolderLock, lockFolder } from './db/folder-lock.ts'
+import { migrate } from './db/migrate.ts'
+import { createPasswordHasher } from './features/auth/password.ts'
+import { createCatalogue } from './features/generations/models.ts'
+import { recoverAbandoned } from './features/generations/generations.service.ts'
+import * as keys from './features/keys/keys.service.ts'
+import { createBackground } from './kernel/background.ts'
+import type { Deps, Settings } from './kernel/deps.ts'
+import { createLog, type Log } from './kernel/log.ts'
+import { loadSecrets } from './kernel/secrets.ts'
+import { signPath } from './kernel/signed-url.ts'
+import type { ImageCodec } from './ports/image-codec.ts'
+import type { ObjectStore } from './ports/object-store.ts'
+
+/** What tests put in place of the real parts. */
+export interface AppOverrides {
+  readonly database?: DbHandle
+  readonly log?: Logger
+  readonly now?: () => Date
+  readonly providers?: Partial<Deps['providers']>
+  readonly objectStore?: ObjectStore
+  /** Configuration refuses a cost this cheap. */
+  readonly bcryptCost?: number
+}
+
+export interface App {
+  readonly deps: Deps
+  /** Says where the service answers, once that is known. */
+  setAddress(url: string): Promise<void>
+  /** Ends what runs in the background, then closes the database; entrances are closed before. */
+  close(): Promise<void>
+}
+
+/** How often generations of dead processes are looked for, on a database that others share. */
+const RECOVERY_INTERVAL_MS = 60_000
+
+/** Builds what the entrances stand on: configuration, database, adapters. */
+export async function createApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
+  const log = overrides.log ?? createLog({ level: config.log.level })
+  const lock = await lockIfEmbedded(config, overrides)
+  try {
+    return await assemble(config, overrides, log, lock)
+  } catch (error) {
+    await lock?.release()
+    throw error
+  }
+}
+
+async function assemble(
+  config: Config,
+  overrides: AppOverrides,
+  log: Logger,
+  lock: FolderLock | undefined,
+): Promise<App> {
+  const secrets = await loadSecrets(config)
+  const database = overrides.database ?? (await openDatabase(config, log))
+  const { db } = database
+  await migrate(db)
+  const address = { url: config.server.publicUrl ?? '' }
+  const settings = settingsOf(config, address)
+  const background = createBackground(log)
+  const now = overrides.now ?? (() => new Date())
+  const codec = createSharpCodec()
+  const deps: Deps = {
+    db,
+    providers: { ...providersOf(config, codec), ...overrides.providers },
+    objectStore: overrides.objectStore ?? (await openStore(config, { db, settings, secrets, now })),
+    rateLimiter: createMemoryRateLimiter(),
+    codec,
+    passwords: createPasswordHasher({ cost: overrides.bcryptCost ?? config.auth.bcryptCost }),
+    catalogue: createCatalogue(MODELS),
+    settings,
+    secrets,
+    background,
+    log,
+    now,
+  }
+  if (deps.catalogue.find(settings.defaultModel) === undefined) {
+    throw new BootError(`DEFAULT_MODEL names no model of the catalogue: ${settings.defaultModel}`)
+  }
+  await refuseUnreadableKeys(deps)
+  const embedded = database.engine === 'pglite'
+  const recovered = await recoverAbandoned(deps, { all: embedded })
+  if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')
+  const recovery = embedded ? undefined : recoverRegularly(deps)
+  for (const warning of bootWarnings(config)) log.warn(warning)
+  return {
+    deps,
+    async setAddress(url) {
+      address.url ||= url
+      await lock?.setAddress(address.url)
+    },
+    async close() {
+      clearInterval(recovery)
+      await background.drain()
+      if (overrides.database === undefined) await database.close()
+      await lock?.release()
+    },
+  }
+}
+
+/** What an operator's command may touch. */
+export type OperatorDeps = Pick<Deps, 'db' | 'passwords' | 'settings'> & {
+  /** Migrations that this opening ran. */
+  readonly migrated: readonly string[]
+}
+
+/** Opens and migrates the database for a command; no port, no provider, no store. */
+export async function openDeps(
+  config: Config,
+): Promise<{ deps: OperatorDeps; close(): Promise<void> }> {
+  const lock = await lockIfEmbedded(config, {})
+  const database = await openDatabase(config, createLog({ level: config.log.level }))
+  const migrated = await migrate(database.db)
+  return {
+    deps: {
+      db: database.db,
+      passwords: createPasswordHasher({ cost: config.auth.bcryptCost }),
+      settings: settingsOf(config, { url: config.server.publicUrl ?? '' }),
+      migrated,
+    },
+    async close() {
+      await database.close()
+      await lock?.release()
+    },
+  }
+}
+
+async function lockIfEmbedded(
+  config: Config,
+  overrides: AppOverrides,
+): Promise<FolderLock | undefined> {
+  if (config.database.url !== undefined || overrides.database !== undefined) return undefined
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  return lockFolder(config.dataDir)
+}
+
+function openDatabase(config: Config, log: Log): Promise<DbHandle> {
+  const dbLog = {
+    onConnectionError: (error: Error) => log.warn({ err: error }, 'a database connection broke'),
+  }
+  const { url } = config.database
+  return url === undefined
+    ? openPglite({ folder: join(config.dataDir, 'db') }, dbLog)
+    : openPostgres({ url }, dbLog)
+}
+
+const settingsOf = (config: Config, address: { url: string }): Settings => ({
+  // Known once the port is open, when the system chose it.
+  get publicUrl() {
+    return address.url
+  },
+  registration: {
+    mode: config.auth.registration,
+    ...(config.auth.registrationToken === undefined
+      ? {}
+      : { token: config.auth.registrationToken }),
+  },
+  passwordMinLength: config.auth.passwordMinLength,
+  defaultModel: config.provider.defaultModel ?? DEFAULT_MODEL,
+  urlTtlSeconds: config.images.urlTtlSeconds,
+  inlineRetentionSeconds: config.images.inlineRetentionSeconds,
+  upstreamTimeoutMs: config.provider.totalTimeoutMs,
+  defaultMonthlyLimitMicros: config.limits.monthlyLimitMicros ?? null,
+  registerPerHour: config.limits.registrationsPerHour,
+  loginPerMinute: config.limits.loginsPerMinute,
+})
+
+function providersOf({ provider }: Config, codec: ImageCodec): Deps['providers'] {
+  const { geminiApiKey: apiKey, geminiBaseUrl: baseUrl, geminiApiVersion: apiVersion } = provider
+  const test = createSandboxProvider({ codec })
+  if (apiKey === undefined) return { test }
+  const live = createGeminiProvider({
+    apiKey,
+    ...(baseUrl === undefined ? {} : { baseUrl }),
+    ...(apiVersion === undefined ? {} : { apiVersion }),
+    attemptTimeoutMs: provider.attemptTimeoutMs,
+  })
+  return { live, test }
+}
+
+async function openStore(
+  config: Config,
+  { db, settings, secrets, now }: Pick<Deps, 'db' | 'settings' | 'secrets' | 'now'>,
+): Promise<ObjectStore> {
+  const { storage } = config
+  if (storage.kind === 'inline') return createInlineObjectStore(db)
+  const { urlTtlSeconds } = settings
+  if (storage.kind === 's3') return createS3ObjectStore({ ...storage, urlTtlSeconds, now })
+  return createDiskObjectStore({
+    folder: join(config.dataDir, 'files'),
+    signUrl: (key) => {
+      const expires = Math.floor(now().getTime() / 1000) + urlTtlSeconds
+      const query = signPath(secrets.urlSigningKeys[0], { path: `/files/${key}`, expires })
+      return {
+        url: `${settings.publicUrl}/files/${key}?${query}`,
+        expiresAt: new Date(expires * 1000),
+      }
+    },
+  })
+}
+
+/** Dropping a secret that peppers keys would end them without a word. */
+async function refuseUnreadableKeys(deps: Pick<Deps, 'db' | 'secrets'>): Promise<void> {
+  const count = await keys.countUnreadable(deps)
+  if (count === 0) return
+  throw new BootError(
+    `${count} active API keys were made under a secret that is no longer configured. ` +
+      'Put it back into JWT_SECRET or API_KEY_PEPPER, or revoke these keys first.',
+  )
+}
+
+function recoverRegularly(deps: Pick<Deps, 'db' | 'log'>): NodeJS.Timeout {
+  const recover = () =>
+    recoverAbandoned(deps, { all: false }).catch((error: unknown) =>
+      deps.log.error({ err: error }, 'recovery of abandoned generations failed'),
+    )
+  return setInterval(recover, RECOVERY_INTERVAL_MS).unref()
+}

@@ -1,0 +1,65 @@
+import { parseArgs } from 'node:util'
+import { BootError, loadConfig } from '../config.ts'
+import { consoleIo, type Io, type Print } from './io.ts'
+import { migrateCommand } from './migrate.ts'
+import { serve } from './serve.ts'
+import { userCommand } from './user.ts'
+
+const USAGE = `Usage: nanobanana-server <command>
+
+  serve                                    runs the service (the default)
+  migrate                                  brings the database schema up to date
+  user reset-password EMAIL                sets a password, read from standard input
+  user disable EMAIL [--undo]              refuses every credential of an account, or no longer
+  user set-limit EMAIL USD|none            sets the monthly spending limit; none: the server's default
+  user unlock EMAIL                        lifts the stop after failed logins
+
+Configuration comes from the environment; see .env.example.`
+
+/** EX_USAGE of sysexits.h. */
+const EX_USAGE = 64
+
+/** Runs one command and resolves to the exit code. */
+export async function runCommand(args: readonly string[], io: Io = consoleIo): Promise<number> {
+  try {
+    return await dispatch(args, io)
+  } catch (error) {
+    if (error instanceof BootError) {
+      io.fail(error.message)
+      return error.exitCode
+    }
+    io.fail(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    return 1
+  }
+}
+
+async function dispatch(args: readonly string[], io: Io): Promise<number> {
+  const { values, positionals } = parse(args)
+  const [command = 'serve', ...rest] = positionals
+  if (values.help) return say(io.print, 0)
+  if (command === 'serve' && rest.length === 0) {
+    await serve(loadConfig(), (url) => io.print(`NanoBanana listens on ${url}`))
+    return 0
+  }
+  if (command === 'migrate' && rest.length === 0) return migrateCommand(loadConfig(), io)
+  if (command === 'user')
+    return (await userCommand(loadConfig, rest, values, io)) ?? say(io.fail, EX_USAGE)
+  return say(io.fail, EX_USAGE)
+}
+
+function say(print: Print, code: number): number {
+  print(USAGE)
+  return code
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { help: { type: 'boolean', short: 'h' }, undo: { type: 'boolean' } },
+    })
+  } catch {
+    return { values: { help: false, undo: false }, positionals: ['?'] }
+  }
+}

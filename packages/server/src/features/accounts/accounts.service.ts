@@ -1,0 +1,57 @@
+import type { ChangePasswordInput, DeleteAccountInput, Me } from '@nanobanana/shared'
+import { transaction } from '../../db/client.ts'
+import type { Deps } from '../../kernel/deps.ts'
+import { usdOf, usdOrNull } from '../../kernel/money.ts'
+import type { SessionPrincipal } from '../../kernel/principal.ts'
+import * as auth from '../auth/auth.service.ts'
+import * as generations from '../generations/generations.service.ts'
+import * as images from '../images/images.service.ts'
+import * as keys from '../keys/keys.service.ts'
+import { spentThisMonth } from '../usage/usage.service.ts'
+
+type Client = { ip: string }
+type PasswordDeps = Pick<Deps, 'db' | 'passwords' | 'rateLimiter' | 'settings'>
+
+export async function getMe(
+  deps: Pick<Deps, 'db' | 'settings'>,
+  session: SessionPrincipal,
+): Promise<Me> {
+  const user = await auth.getUser(deps, session.userId)
+  const limit = user.monthly_limit_micros ?? deps.settings.defaultMonthlyLimitMicros
+  return {
+    ...auth.renderAccount(user),
+    monthly_limit_usd: usdOrNull(limit),
+    spent_this_month_usd: usdOf(await spentThisMonth(deps.db, user.id)),
+  }
+}
+
+export async function changePassword(
+  deps: PasswordDeps,
+  client: Client,
+  session: SessionPrincipal,
+  input: ChangePasswordInput,
+): Promise<void> {
+  const user = await auth.getUser(deps, session.userId)
+  const { current_password: password } = input
+  await auth.confirmPassword(deps, client, { user, password, param: 'current_password' })
+  await auth.replacePassword(deps, user, input.new_password)
+}
+
+/** Removes what the account owns; usage rows keep ids and amounts. */
+export async function deleteAccount(
+  deps: PasswordDeps & Pick<Deps, 'objectStore' | 'log'>,
+  client: Client,
+  session: SessionPrincipal,
+  input: DeleteAccountInput,
+): Promise<void> {
+  const user = await auth.getUser(deps, session.userId)
+  await auth.confirmPassword(deps, client, { user, password: input.password, param: 'password' })
+  const objectKeys = await transaction(deps.db, async (tx) => {
+    const stored = await images.objectKeysOf(tx, user.id)
+    await generations.deleteAllOf(tx, user.id)
+    await keys.deleteAllOf(tx, user.id)
+    await auth.bury(tx, user.id)
+    return stored
+  })
+  await images.deleteObjects(deps, objectKeys)
+}

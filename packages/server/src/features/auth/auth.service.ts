@@ -1,0 +1,261 @@
+import { timingSafeEqual, createHash } from 'node:crypto'
+import type { AccessToken, Account, LoginInput, RegisterInput } from '@nanobanana/shared'
+import type { Tx } from '../../db/client.ts'
+import { AppError } from '../../kernel/app-error.ts'
+import { hostBucket, networkBucket } from '../../kernel/client-address.ts'
+import type { Deps } from '../../kernel/deps.ts'
+import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
+import type { SessionPrincipal } from '../../kernel/principal.ts'
+import {
+  buryUser,
+  findUser,
+  findUserByEmail,
+  hasLiveSession,
+  insertUser,
+  overwritePassword,
+  raiseTokenVersion,
+  revokeToken,
+  setDisabled,
+  setMonthlyLimit,
+  updateHash,
+  updatePassword,
+  type UserRow,
+} from './auth.repo.ts'
+import { normaliseEmail } from './email.ts'
+import { beginAttempt, forgetAttempts } from './login-attempts.ts'
+import { checkNewPassword, normalisePassword } from './password.ts'
+import { signToken, TOKEN_SECONDS, verifyToken } from './tokens.ts'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+type RegisterDeps = Pick<Deps, 'db' | 'passwords' | 'rateLimiter' | 'settings'>
+
+export async function register(
+  deps: RegisterDeps,
+  client: { ip: string },
+  input: RegisterInput,
+): Promise<Account> {
+  checkRegistrationIsOpen(deps, input.registration_token)
+  const email = requireEmail(input.email)
+  const password = await requireNewPassword(deps, 'password', input.password, email.normalised)
+  await limitRegistrations(deps, client.ip)
+  const user = await insertUser(deps.db, {
+    id: newUuid(),
+    email: email.normalised,
+    email_display: email.display,
+    password_hash: await deps.passwords.hash(password),
+    name: input.name ?? null,
+  })
+  if (user === undefined) throw new AppError('email_taken', undefined, { param: 'email' })
+  return renderAccount(user)
+}
+
+export async function login(
+  deps: Pick<Deps, 'db' | 'passwords' | 'rateLimiter' | 'settings' | 'secrets' | 'now'>,
+  client: { ip: string },
+  input: LoginInput,
+): Promise<AccessToken> {
+  await limitLogins(deps, client.ip)
+  const email = normaliseEmail(input.email)
+  if (email !== undefined) await beginAttempt(deps.db, email.normalised)
+  const user = email === undefined ? undefined : await findUserByEmail(deps.db, email.normalised)
+  await requirePassword(deps, user, input.password, () => new AppError('invalid_credentials'))
+  if (user === undefined || user.disabled_at !== null) throw new AppError('invalid_credentials')
+  await forgetAttempts(deps.db, user.email ?? '')
+  const access_token = await signToken(
+    deps.secrets,
+    { sub: idOf('user', user.id), jti: crypto.randomUUID(), ver: user.token_version },
+    deps.now(),
+  )
+  return { access_token, token_type: 'bearer', expires_in: TOKEN_SECONDS }
+}
+
+/** Who a token is, or undefined for every token that does not work, whatever the reason. */
+export async function authenticate(
+  deps: Pick<Deps, 'db' | 'secrets' | 'now'>,
+  token: string,
+): Promise<SessionPrincipal | undefined> {
+  const claims = await verifyToken(deps.secrets, token, deps.now())
+  if (claims === undefined || !UUID.test(claims.jti) || !Number.isSafeInteger(claims.ver)) {
+    return undefined
+  }
+  const userId = parseId('user', claims.sub)
+  if (userId === undefined) return undefined
+  const live = await hasLiveSession(deps.db, { userId, version: claims.ver, jti: claims.jti })
+  return live
+    ? { kind: 'session', userId, jti: claims.jti, expiresAt: claims.expiresAt }
+    : undefined
+}
+
+/** Ends this one token. */
+export const logout = (deps: Pick<Deps, 'db'>, session: SessionPrincipal): Promise<void> =>
+  revokeToken(deps.db, session)
+
+/** Ends every token of the account. */
+export const logoutAll = (deps: Pick<Deps, 'db'>, session: SessionPrincipal): Promise<void> =>
+  raiseTokenVersion(deps.db, session.userId)
+
+/** The account's row, or `invalid_token` once it is gone. */
+export async function getUser(deps: Pick<Deps, 'db'>, userId: string): Promise<UserRow> {
+  const user = await findUser(deps.db, userId)
+  if (user === undefined) throw new AppError('invalid_token')
+  return user
+}
+
+/** Checks the password of someone already logged in, under the limits of a login. */
+export async function confirmPassword(
+  deps: Pick<Deps, 'db' | 'passwords' | 'rateLimiter' | 'settings'>,
+  client: { ip: string },
+  check: { user: UserRow; password: string; param: string },
+): Promise<void> {
+  await limitLogins(deps, client.ip)
+  const address = check.user.email ?? ''
+  await beginAttempt(deps.db, address)
+  await requirePassword(
+    deps,
+    check.user,
+    check.password,
+    () => new AppError('invalid_credentials', 'The password is wrong.', { param: check.param }),
+  )
+  await forgetAttempts(deps.db, address)
+}
+
+/** Replaces a password that `confirmPassword` has checked; every token of the account ends. */
+export async function replacePassword(
+  deps: Pick<Deps, 'db' | 'passwords' | 'settings'>,
+  user: UserRow,
+  newPassword: string,
+): Promise<void> {
+  const password = await requireNewPassword(deps, 'new_password', newPassword, user.email ?? '')
+  const changed = await updatePassword(deps.db, {
+    userId: user.id,
+    oldHash: user.password_hash ?? '',
+    newHash: await deps.passwords.hash(password),
+  })
+  // Another change won the race, so what was confirmed is no longer the password.
+  if (!changed) throw new AppError('invalid_credentials')
+}
+
+/** Leaves a tombstone of the account. */
+export const bury = (tx: Tx, userId: string): Promise<void> => buryUser(tx, userId)
+
+export const renderAccount = (user: UserRow): Account => ({
+  id: idOf('user', user.id),
+  email: user.email_display ?? '',
+  name: user.name,
+  created_at: user.created_at.toISOString(),
+})
+
+// The operator's commands name an account by its address; false: there is none.
+
+export async function resetPassword(
+  deps: Pick<Deps, 'db' | 'passwords' | 'settings'>,
+  email: string,
+  newPassword: string,
+): Promise<boolean> {
+  const address = requireEmail(email).normalised
+  const password = await requireNewPassword(deps, 'password', newPassword, address)
+  return overwritePassword(deps.db, address, await deps.passwords.hash(password))
+}
+
+export const disableUser = (
+  deps: Pick<Deps, 'db'>,
+  email: string,
+  disabled: boolean,
+): Promise<boolean> => setDisabled(deps.db, requireEmail(email).normalised, disabled)
+
+export const limitUser = (
+  deps: Pick<Deps, 'db'>,
+  email: string,
+  micros: number | null,
+): Promise<boolean> => setMonthlyLimit(deps.db, requireEmail(email).normalised, micros)
+
+/** Lifts the wait, or the stop, after failed logins. */
+export const unlockUser = async (deps: Pick<Deps, 'db'>, email: string): Promise<boolean> => {
+  const { normalised } = requireEmail(email)
+  await forgetAttempts(deps.db, normalised)
+  return (await findUserByEmail(deps.db, normalised)) !== undefined
+}
+
+function checkRegistrationIsOpen(
+  { settings }: Pick<Deps, 'settings'>,
+  token: string | undefined,
+): void {
+  const { mode, token: expected } = settings.registration
+  if (mode === 'open') return
+  if (mode === 'token' && expected !== undefined && token !== undefined) {
+    if (equalInConstantTime(token, expected)) return
+  }
+  throw new AppError('registration_closed')
+}
+
+function equalInConstantTime(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(a), digest(b))
+}
+
+function requireEmail(raw: string): { normalised: string; display: string } {
+  const email = normaliseEmail(raw)
+  if (email !== undefined) return email
+  throw new AppError('invalid_input', 'email: is not a valid address.', { param: 'email' })
+}
+
+async function requireNewPassword(
+  { settings }: Pick<Deps, 'settings'>,
+  param: string,
+  raw: string,
+  email: string,
+): Promise<string> {
+  const fault = await checkNewPassword(raw, { minLength: settings.passwordMinLength, email })
+  if (fault !== undefined) throw new AppError(fault.code, fault.message, { param })
+  return normalisePassword(raw)
+}
+
+/** Runs exactly one compare for every kind of account and password, also for none. */
+async function requirePassword(
+  deps: Pick<Deps, 'db' | 'passwords'>,
+  user: UserRow | undefined,
+  raw: string,
+  refusal: () => AppError,
+): Promise<void> {
+  const password = normalisePassword(raw)
+  const stored = user?.password_hash ?? null
+  const { ok, needsRehash } = await deps.passwords.verify(password, stored)
+  if (!ok || user === undefined || stored === null) throw refusal()
+  if (needsRehash) {
+    const newHash = await deps.passwords.hash(password)
+    await updateHash(deps.db, { userId: user.id, oldHash: stored, newHash })
+  }
+}
+
+/** How many hosts' worth of registrations a whole network may make. */
+const NETWORK_FACTOR = 4
+
+async function limitRegistrations(
+  { rateLimiter, settings }: Pick<Deps, 'rateLimiter' | 'settings'>,
+  ip: string,
+): Promise<void> {
+  const limit = settings.registerPerHour
+  const results = [
+    await rateLimiter.consume({ name: 'register', limit, windowSeconds: 3600 }, hostBucket(ip)),
+    await rateLimiter.consume(
+      { name: 'register-network', limit: limit * NETWORK_FACTOR, windowSeconds: 3600 },
+      networkBucket(ip),
+    ),
+  ]
+  const refused = results.find((result) => !result.allowed)
+  if (refused === undefined) return
+  throw new AppError('rate_limited', 'Too many registrations from this address.', {
+    retryAfterSeconds: refused.resetMs / 1000,
+  })
+}
+
+async function limitLogins(
+  { rateLimiter, settings }: Pick<Deps, 'rateLimiter' | 'settings'>,
+  ip: string,
+): Promise<void> {
+  const rule = { name: 'login', limit: settings.loginPerMinute, windowSeconds: 60 }
+  const result = await rateLimiter.consume(rule, hostBucket(ip))
+  if (result.allowed) return
+  throw new AppError('login_throttled', undefined, { retryAfterSeconds: result.resetMs / 1000 })
+}

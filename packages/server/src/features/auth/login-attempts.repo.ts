@@ -1,0 +1,51 @@
+import { sql } from 'kysely'
+import type { Db, Tx } from '../../db/client.ts'
+
+/** Longest wait after failures in a row: 15 minutes. */
+const MAX_WAIT_SECONDS = 900
+
+/** Counts one attempt unless the address must wait or is stopped; false: it was not counted. */
+export async function countAttempt(
+  db: Db,
+  address: Uint8Array,
+  limits: { free: number; max: number },
+): Promise<boolean> {
+  // 2, 4, 8 … seconds from the last free failure on.
+  const wait = sql<number>`least(power(2, login_attempts.failures + 2 - ${limits.free}::int), ${MAX_WAIT_SECONDS}::int)`
+  const rows = await db
+    .insertInto('login_attempts')
+    .values({ address, failures: 1, retry_at: null })
+    .onConflict((conflict) =>
+      conflict
+        .column('address')
+        .doUpdateSet({
+          failures: sql<number>`login_attempts.failures + 1`,
+          retry_at: sql<Date | null>`case when login_attempts.failures + 1 >= ${limits.free}::int
+            then now() + make_interval(secs => ${wait}) end`,
+          updated_at: sql<Date>`now()`,
+        })
+        .where('login_attempts.failures', '<', limits.max)
+        .where(sql<boolean>`coalesce(login_attempts.retry_at <= now(), true)`),
+    )
+    .returning('failures')
+    .execute()
+  return rows.length > 0
+}
+
+export async function findAttempts(
+  db: Db,
+  address: Uint8Array,
+): Promise<{ failures: number; wait_seconds: number | null } | undefined> {
+  return db
+    .selectFrom('login_attempts')
+    .select([
+      'failures',
+      sql<number | null>`extract(epoch from retry_at - now())::float8`.as('wait_seconds'),
+    ])
+    .where('address', '=', address)
+    .executeTakeFirst()
+}
+
+export async function deleteAttempts(db: Db | Tx, address: Uint8Array): Promise<void> {
+  await db.deleteFrom('login_attempts').where('address', '=', address).execute()
+}

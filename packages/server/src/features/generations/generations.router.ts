@@ -1,0 +1,78 @@
+import {
+  GenerateInput,
+  Generation,
+  GenerationIdInput,
+  GenerationPage,
+  ListGenerationsInput,
+  ModelList,
+  NoInput,
+} from '@nanobanana/shared'
+import { router, scopedProcedure } from '../../kernel/procedures.ts'
+import { generate, get, list } from './generations.service.ts'
+import { listModels } from './models.ts'
+
+const tags = ['generations']
+
+export const generateProcedure = scopedProcedure('generate')
+  .meta({
+    openapi: {
+      method: 'POST',
+      path: '/v1/generate',
+      tags,
+      summary: 'Makes an image from a prompt',
+      description:
+        'Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`, `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`. From the moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`. A failed generation costs nothing.',
+    },
+  })
+  .input(GenerateInput)
+  .output(Generation)
+  .mutation(({ ctx, input }) =>
+    generate(ctx.deps, ctx.principal, input, (id) => {
+      ctx.setHeader('x-generation-id', id)
+      ctx.setHeader('location', `/v1/generations/${id}`)
+    }),
+  )
+
+export const generationsRouter = router({
+  list: scopedProcedure('read')
+    .meta({
+      openapi: {
+        method: 'GET',
+        path: '/v1/generations',
+        tags,
+        summary: 'Lists generations, newest first',
+        description: 'A key sees the generations of its account in its own mode.',
+      },
+    })
+    .input(ListGenerationsInput)
+    .output(GenerationPage)
+    .query(({ ctx, input }) => list(ctx.deps, ctx.principal, input)),
+
+  get: scopedProcedure('read')
+    .meta({
+      openapi: {
+        method: 'GET',
+        path: '/v1/generations/{id}',
+        tags,
+        summary: 'Reads a generation, with fresh image URLs',
+      },
+    })
+    .input(GenerationIdInput)
+    .output(Generation)
+    .query(({ ctx, input }) => get(ctx.deps, ctx.principal, input.id)),
+})
+
+export const modelsRouter = router({
+  list: scopedProcedure('read')
+    .meta({
+      openapi: {
+        method: 'GET',
+        path: '/v1/models',
+        tags: ['models'],
+        summary: 'Lists the models, what each can do and what it costs',
+      },
+    })
+    .input(NoInput)
+    .output(ModelList)
+    .query(({ ctx }) => listModels(ctx.deps)),
+})

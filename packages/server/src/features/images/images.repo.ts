@@ -1,0 +1,79 @@
+import { type Selectable, sql } from 'kysely'
+import type { Db, Tx } from '../../db/client.ts'
+import type { ImagesTable } from '../../db/schema.ts'
+
+export type ImageRow = Selectable<ImagesTable> & { expired: boolean }
+export type NewImage = Omit<Selectable<ImagesTable>, 'created_at' | 'expires_at'>
+
+const isExpired = sql<boolean>`coalesce(expires_at <= now(), false)`
+
+/** `retentionSeconds` null: the image has no end of its own. */
+export async function insertImage(
+  tx: Tx,
+  row: NewImage,
+  retentionSeconds: number | null,
+): Promise<ImageRow> {
+  return tx
+    .insertInto('images')
+    .values({
+      ...row,
+      expires_at:
+        retentionSeconds === null
+          ? null
+          : sql<Date>`now() + make_interval(secs => ${retentionSeconds}::int)`,
+    })
+    .returningAll()
+    .returning(isExpired.as('expired'))
+    .executeTakeFirstOrThrow()
+}
+
+const selectImages = (db: Db | Tx) =>
+  db.selectFrom('images').selectAll().select(isExpired.as('expired'))
+
+export async function listImages(
+  db: Db,
+  userId: string,
+  generationIds: readonly string[],
+): Promise<ImageRow[]> {
+  if (generationIds.length === 0) return []
+  return selectImages(db)
+    .where('user_id', '=', userId)
+    .where('generation_id', 'in', generationIds)
+    .orderBy('generation_id')
+    .orderBy('position')
+    .execute()
+}
+
+/** An image by its id, if the account owns it and its generation was made in the mode. */
+export async function findImage(
+  db: Db,
+  owner: { userId: string; mode: string | undefined },
+  id: string,
+): Promise<ImageRow | undefined> {
+  let query = selectImages(db).where('user_id', '=', owner.userId).where('id', '=', id)
+  const { mode } = owner
+  if (mode !== undefined) {
+    query = query.where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('generations')
+          .select('generations.id')
+          .whereRef('generations.id', '=', 'images.generation_id')
+          .where('generations.mode', '=', mode as 'live' | 'test'),
+      ),
+    )
+  }
+  return query.executeTakeFirst()
+}
+
+export async function findImageByObjectKey(db: Db, key: string): Promise<ImageRow | undefined> {
+  return selectImages(db).where('object_key', '=', key).executeTakeFirst()
+}
+
+export async function listObjectKeys(db: Db | Tx, userId: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom('images')
+    .select('object_key')
+    .where('user_id', '=', userId)
+    .execute()
+  return rows.map((row) => row.object_key)
+}

@@ -1,0 +1,219 @@
+import type { Mode, Scope } from '@nanobanana/shared'
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely'
+import type { Db, Tx } from '../../db/client.ts'
+import type { ApiKeysTable, Database } from '../../db/schema.ts'
+
+export type KeyRow = Selectable<ApiKeysTable> & { expired: boolean }
+
+const expired = (eb: ExpressionBuilder<Database, 'api_keys'>) =>
+  eb.and([eb('expires_at', 'is not', null), eb('expires_at', '<=', sql<Date>`now()`)])
+
+/** Serialises what changes an account's keys; resolves to false when the account is gone. */
+export async function lockOwner(tx: Tx, userId: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', userId)
+    .where('deleted_at', 'is', null)
+    .forUpdate()
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Keys that count against the account's bound: neither revoked nor expired. */
+export async function countKeys(tx: Tx, userId: string): Promise<number> {
+  const row = await tx
+    .selectFrom('api_keys')
+    .select(sql<number>`count(*)::int`.as('count'))
+    .where('user_id', '=', userId)
+    .where('status', '!=', 'revoked')
+    .where((eb) => eb.not(expired(eb)))
+    .executeTakeFirstOrThrow()
+  return row.count
+}
+
+export interface NewKey {
+  id: string
+  user_id: string
+  name: string
+  prefix: string
+  mode: Mode
+  scopes: Scope[]
+  expires_at: Date | null
+  monthly_limit_micros: number | null
+  requests_per_minute: number | null
+  max_concurrency: number | null
+}
+
+export async function insertKey(tx: Tx, row: NewKey): Promise<KeyRow> {
+  return tx
+    .insertInto('api_keys')
+    .values(row)
+    .returningAll()
+    .returning((eb) => expired(eb).as('expired'))
+    .executeTakeFirstOrThrow() as Promise<KeyRow>
+}
+
+export async function insertSecret(
+  tx: Tx,
+  secret: { digest: Uint8Array; key_id: string; pepper_id: string },
+): Promise<void> {
+  await tx
+    .insertInto('api_key_secrets')
+    .values({ ...secret, expires_at: null })
+    .execute()
+}
+
+const selectKeys = (db: Db | Tx, userId: string) =>
+  db
+    .selectFrom('api_keys')
+    .selectAll()
+    .select((eb) => expired(eb).as('expired'))
+    .where('user_id', '=', userId)
+
+export async function findKey(
+  db: Db | Tx,
+  userId: string,
+  id: string,
+): Promise<KeyRow | undefined> {
+  return (await selectKeys(db, userId).where('id', '=', id).executeTakeFirst()) as
+    | KeyRow
+    | undefined
+}
+
+export async function listKeys(
+  db: Db,
+  userId: string,
+  page: { limit: number; before: string | undefined },
+): Promise<KeyRow[]> {
+  let query = selectKeys(db, userId).orderBy('id', 'desc').limit(page.limit)
+  if (page.before !== undefined) query = query.where('id', '<', page.before)
+  return (await query.execute()) as KeyRow[]
+}
+
+export type KeyChanges = Partial<
+  Pick<
+    NewKey,
+    'name' | 'expires_at' | 'monthly_limit_micros' | 'requests_per_minute' | 'max_concurrency'
+  > & { status: 'active' | 'disabled' }
+>
+
+/** Changes a key that is not revoked. */
+export async function updateKey(
+  db: Db | Tx,
+  userId: string,
+  id: string,
+  changes: KeyChanges,
+): Promise<boolean> {
+  const result = await db
+    .updateTable('api_keys')
+    .set(changes)
+    .where('user_id', '=', userId)
+    .where('id', '=', id)
+    .where('status', '!=', 'revoked')
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
+}
+
+/** Revokes a key, again if need be; false when the account has no such key. */
+export async function revokeKey(db: Db, userId: string, id: string): Promise<boolean> {
+  const result = await db
+    .updateTable('api_keys')
+    .set({ status: 'revoked' })
+    .where('user_id', '=', userId)
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return result.numUpdatedRows > 0n
+}
+
+/** Ends the secrets of a key: the newest lives on for the grace, the others end now. */
+export async function retireSecrets(tx: Tx, keyId: string, graceSeconds: number): Promise<void> {
+  const newest = tx
+    .selectFrom('api_key_secrets')
+    .select('digest')
+    .where('key_id', '=', keyId)
+    .where('expires_at', 'is', null)
+  await tx
+    .deleteFrom('api_key_secrets')
+    .where('key_id', '=', keyId)
+    .where('digest', 'not in', newest)
+    .execute()
+  if (graceSeconds === 0) {
+    await tx.deleteFrom('api_key_secrets').where('key_id', '=', keyId).execute()
+    return
+  }
+  await tx
+    .updateTable('api_key_secrets')
+    .set({ expires_at: sql<Date>`now() + make_interval(secs => ${graceSeconds}::int)` })
+    .where('key_id', '=', keyId)
+    .execute()
+}
+
+export async function setPrefix(tx: Tx, keyId: string, prefix: string): Promise<void> {
+  await tx.updateTable('api_keys').set({ prefix }).where('id', '=', keyId).execute()
+}
+
+export interface AuthenticatedKey {
+  digest: Uint8Array
+  id: string
+  user_id: string
+  mode: Mode
+  scopes: Scope[]
+  /** Its last use is unknown or more than a minute ago. */
+  last_use_stale: boolean
+}
+
+/** The live key behind one of the digests, with its owner in good standing: one indexed read. */
+export async function findLiveKey(
+  db: Db,
+  digests: readonly Uint8Array[],
+): Promise<AuthenticatedKey | undefined> {
+  return db
+    .selectFrom('api_key_secrets as s')
+    .innerJoin('api_keys as k', 'k.id', 's.key_id')
+    .innerJoin('users as u', 'u.id', 'k.user_id')
+    .select(['s.digest', 'k.id', 'k.user_id', 'k.mode', 'k.scopes'])
+    .select(
+      sql<boolean>`coalesce(k.last_used_at < now() - interval '1 minute', true)`.as(
+        'last_use_stale',
+      ),
+    )
+    .where('s.digest', 'in', digests)
+    .where('k.status', '=', 'active')
+    .where(sql<boolean>`coalesce(k.expires_at > now(), true)`)
+    .where(sql<boolean>`coalesce(s.expires_at > now(), true)`)
+    .where('u.deleted_at', 'is', null)
+    .where('u.disabled_at', 'is', null)
+    .executeTakeFirst()
+}
+
+/** Notes a use, at most once a minute. */
+export async function touchKey(db: Db, id: string): Promise<void> {
+  await db
+    .updateTable('api_keys')
+    .set({ last_used_at: sql<Date>`now()` })
+    .where('id', '=', id)
+    .where(sql<boolean>`coalesce(last_used_at < now() - interval '1 minute', true)`)
+    .execute()
+}
+
+/** Active keys none of whose live secrets was made under one of the peppers. */
+export async function countKeysOfOtherPeppers(
+  db: Db,
+  pepperIds: readonly string[],
+): Promise<number> {
+  const row = await db
+    .selectFrom('api_key_secrets as s')
+    .innerJoin('api_keys as k', 'k.id', 's.key_id')
+    .select(sql<number>`count(distinct k.id)::int`.as('count'))
+    .where('k.status', '!=', 'revoked')
+    .where('s.expires_at', 'is', null)
+    .where('s.pepper_id', 'not in', pepperIds)
+    .executeTakeFirstOrThrow()
+  return row.count
+}
+
+/** Ends every key of an account and forgets its secrets and names. */
+export async function deleteKeysOfUser(tx: Tx, userId: string): Promise<void> {
+  await tx.deleteFrom('api_keys').where('user_id', '=', userId).execute()
+}

@@ -1,0 +1,237 @@
+import type {
+  ApiKey,
+  ApiKeyWithSecret,
+  CreateKeyInput,
+  KeyStatus,
+  ListKeysInput,
+  RotateKeyInput,
+  UpdateKeyInput,
+} from '@nanobanana/shared'
+import { transaction, type Tx } from '../../db/client.ts'
+import { AppError } from '../../kernel/app-error.ts'
+import type { Deps } from '../../kernel/deps.ts'
+import { idOf, newUuid, parseId, uuidOf } from '../../kernel/ids.ts'
+import { microsOrNull, usdOf, usdOrNull } from '../../kernel/money.ts'
+import type { KeyPrincipal, SessionPrincipal } from '../../kernel/principal.ts'
+import { spentThisMonthByKey } from '../usage/usage.service.ts'
+import { digestOf, displayPrefix, generateKey, hasKeyForm, matchesStored } from './key-secret.ts'
+import {
+  countKeys,
+  countKeysOfOtherPeppers,
+  deleteKeysOfUser,
+  findKey,
+  findLiveKey,
+  insertKey,
+  insertSecret,
+  type KeyRow,
+  listKeys,
+  lockOwner,
+  retireSecrets,
+  revokeKey,
+  setPrefix,
+  touchKey,
+  updateKey,
+} from './keys.repo.ts'
+
+/** Active keys an account may have. */
+const MAX_KEYS = 25
+
+type Owner = Pick<SessionPrincipal, 'userId'>
+
+export async function create(
+  deps: Pick<Deps, 'db' | 'secrets' | 'now'>,
+  owner: Owner,
+  input: CreateKeyInput,
+): Promise<ApiKeyWithSecret> {
+  const expiresAt = futureTime(input.expires_at, deps.now())
+  const key = generateKey(input.mode)
+  const row = await transaction(deps.db, async (tx) => {
+    if (!(await lockOwner(tx, owner.userId))) throw new AppError('invalid_token')
+    if ((await countKeys(tx, owner.userId)) >= MAX_KEYS) throw new AppError('key_limit_reached')
+    const inserted = await insertKey(tx, {
+      id: newUuid(),
+      user_id: owner.userId,
+      name: input.name,
+      prefix: displayPrefix(key),
+      mode: input.mode,
+      scopes: input.scopes,
+      expires_at: expiresAt ?? null,
+      monthly_limit_micros: microsOrNull(input.monthly_limit_usd),
+      requests_per_minute: input.requests_per_minute ?? null,
+      max_concurrency: input.max_concurrency ?? null,
+    })
+    await storeSecret(tx, deps, inserted.id, key)
+    return inserted
+  })
+  return { ...render(row, 0), key }
+}
+
+export async function list(
+  deps: Pick<Deps, 'db'>,
+  owner: Owner,
+  input: ListKeysInput,
+): Promise<{ data: ApiKey[]; next_cursor: string | null }> {
+  const before = input.cursor === undefined ? undefined : parseId('key', input.cursor)
+  if (input.cursor !== undefined && before === undefined) {
+    throw new AppError('invalid_input', 'cursor: is not one of ours.', { param: 'cursor' })
+  }
+  const rows = await listKeys(deps.db, owner.userId, { limit: input.limit + 1, before })
+  const shown = rows.slice(0, input.limit)
+  const spent = await spentThisMonthByKey(
+    deps.db,
+    owner.userId,
+    shown.map((row) => row.id),
+  )
+  const last = shown.at(-1)
+  return {
+    data: shown.map((row) => render(row, spent.get(row.id) ?? 0)),
+    next_cursor: rows.length > shown.length && last !== undefined ? idOf('key', last.id) : null,
+  }
+}
+
+export async function get(deps: Pick<Deps, 'db'>, owner: Owner, id: string): Promise<ApiKey> {
+  const row = await findKey(deps.db, owner.userId, uuidOf(id))
+  if (row === undefined) throw new AppError('not_found')
+  return renderWithSpend(deps, row)
+}
+
+export async function update(
+  deps: Pick<Deps, 'db' | 'now'>,
+  owner: Owner,
+  input: UpdateKeyInput,
+): Promise<ApiKey> {
+  const changes = {
+    ...(input.name === undefined ? {} : { name: input.name }),
+    ...(input.disabled === undefined
+      ? {}
+      : { status: input.disabled ? ('disabled' as const) : ('active' as const) }),
+    ...(input.expires_at === undefined
+      ? {}
+      : { expires_at: futureTime(input.expires_at, deps.now()) ?? null }),
+    ...(input.monthly_limit_usd === undefined
+      ? {}
+      : { monthly_limit_micros: microsOrNull(input.monthly_limit_usd) }),
+    ...(input.requests_per_minute === undefined
+      ? {}
+      : { requests_per_minute: input.requests_per_minute }),
+    ...(input.max_concurrency === undefined ? {} : { max_concurrency: input.max_concurrency }),
+  }
+  if (Object.keys(changes).length === 0) {
+    throw new AppError('invalid_input', 'Name at least one field to change.')
+  }
+  const id = uuidOf(input.id)
+  if (!(await updateKey(deps.db, owner.userId, id, changes))) {
+    await refuseAbsentOrRevoked(deps, owner, id)
+  }
+  return get(deps, owner, input.id)
+}
+
+export async function revoke(deps: Pick<Deps, 'db'>, owner: Owner, id: string): Promise<void> {
+  if (!(await revokeKey(deps.db, owner.userId, uuidOf(id)))) throw new AppError('not_found')
+}
+
+/** Gives the key a new secret; its id, limits and usage stay. */
+export async function rotate(
+  deps: Pick<Deps, 'db' | 'secrets'>,
+  owner: Owner,
+  input: RotateKeyInput,
+): Promise<ApiKeyWithSecret> {
+  const id = uuidOf(input.id)
+  const { row, key } = await transaction(deps.db, async (tx) => {
+    await lockOwner(tx, owner.userId)
+    const found = await findKey(tx, owner.userId, id)
+    if (found === undefined) throw new AppError('not_found')
+    if (found.status === 'revoked') throw revoked()
+    const secret = generateKey(found.mode)
+    await retireSecrets(tx, id, input.grace_seconds)
+    await storeSecret(tx, deps, id, secret)
+    await setPrefix(tx, id, displayPrefix(secret))
+    return { row: { ...found, prefix: displayPrefix(secret) }, key: secret }
+  })
+  return { ...(await renderWithSpend(deps, row)), key }
+}
+
+/** Who a key is, or undefined for every key that does not work, whatever the reason. */
+export async function authenticate(
+  deps: Pick<Deps, 'db' | 'secrets' | 'background'>,
+  key: string,
+): Promise<KeyPrincipal | undefined> {
+  if (!hasKeyForm(key)) return undefined
+  const digests = deps.secrets.peppers.map((pepper) => digestOf(key, pepper))
+  const row = await findLiveKey(deps.db, digests)
+  if (row === undefined || !matchesStored(digests, row.digest)) return undefined
+  if (row.last_use_stale) deps.background.run('touch key', () => touchKey(deps.db, row.id))
+  return {
+    kind: 'key',
+    userId: row.user_id,
+    keyId: row.id,
+    mode: row.mode,
+    scopes: row.scopes,
+  }
+}
+
+/** Keys that would stop working with the peppers in force. */
+export const countUnreadable = (deps: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>
+  countKeysOfOtherPeppers(
+    deps.db,
+    deps.secrets.peppers.map((pepper) => pepper.id),
+  )
+
+export const deleteAllOf = (tx: Tx, userId: string): Promise<void> => deleteKeysOfUser(tx, userId)
+
+async function storeSecret(
+  tx: Tx,
+  deps: Pick<Deps, 'secrets'>,
+  keyId: string,
+  key: string,
+): Promise<void> {
+  const pepper = deps.secrets.peppers[0]
+  if (pepper === undefined) throw new Error('no pepper is configured')
+  await insertSecret(tx, { digest: digestOf(key, pepper), key_id: keyId, pepper_id: pepper.id })
+}
+
+const revoked = (): AppError =>
+  new AppError('invalid_input', 'id: the key is revoked.', { param: 'id' })
+
+async function refuseAbsentOrRevoked(
+  deps: Pick<Deps, 'db'>,
+  owner: Owner,
+  id: string,
+): Promise<never> {
+  throw (await findKey(deps.db, owner.userId, id)) === undefined
+    ? new AppError('not_found')
+    : revoked()
+}
+
+function futureTime(time: string | null | undefined, now: Date): Date | null | undefined {
+  if (time === null || time === undefined) return time
+  const date = new Date(time)
+  if (date.getTime() > now.getTime()) return date
+  throw new AppError('invalid_input', 'expires_at: must lie in the future.', {
+    param: 'expires_at',
+  })
+}
+
+const statusOf = (row: KeyRow): KeyStatus =>
+  row.status !== 'revoked' && row.expired ? 'expired' : row.status
+
+async function renderWithSpend(deps: Pick<Deps, 'db'>, row: KeyRow): Promise<ApiKey> {
+  const spent = await spentThisMonthByKey(deps.db, row.user_id, [row.id])
+  return render(row, spent.get(row.id) ?? 0)
+}
+
+const render = (row: KeyRow, spentMicros: number): ApiKey => ({
+  id: idOf('key', row.id),
+  name: row.name,
+  prefix: row.prefix,
+  mode: row.mode,
+  scopes: row.scopes,
+  status: statusOf(row),
+  created_at: row.created_at.toISOString(),
+  last_used_at: row.last_used_at?.toISOString() ?? null,
+  expires_at: row.expires_at?.toISOString() ?? null,
+  monthly_limit_usd: usdOrNull(row.monthly_limit_micros),
+  spent_this_month_usd: usdOf(spentMicros),
+  requests_per_minute: row.requests_per_minute,
+  max_concurrency: row.max_concurrency,
+})

@@ -1,0 +1,44 @@
+import type { AnyTRPCProcedure, AnyTRPCRouter } from '@trpc/server'
+import { z } from 'zod'
+import type { Meta, Policy } from '../kernel/procedures.ts'
+
+/** A procedure of the router with what the entrances need to know of it. */
+export interface ProcedureFacts {
+  /** Dotted name, as in `keys.create`. */
+  readonly name: string
+  readonly type: 'query' | 'mutation'
+  readonly policy: Policy
+  readonly input: z.ZodType
+  readonly output: z.ZodType
+  readonly rest?: {
+    readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+    readonly path: string
+    readonly status: 200 | 201 | 204
+  }
+}
+
+/** Reads the router once. Throws for a procedure that does not say who may call it. */
+export function listProcedures(router: AnyTRPCRouter): ProcedureFacts[] {
+  const procedures = router._def.procedures as Record<string, AnyTRPCProcedure>
+  return Object.entries(procedures)
+    .filter(([, procedure]) => procedure._def.type !== 'subscription')
+    .map(([name, procedure]) => factsOf(name, procedure))
+}
+
+function factsOf(name: string, procedure: AnyTRPCProcedure): ProcedureFacts {
+  const { meta, type, inputs, output } = procedure._def as unknown as {
+    meta?: Meta
+    type: 'query' | 'mutation'
+    inputs: unknown[]
+    output?: unknown
+  }
+  if (meta?.policy === undefined) throw new Error(`${name} does not declare who may call it`)
+  const [input, ...more] = inputs
+  if (!(input instanceof z.ZodType) || more.length > 0) throw new Error(`${name} needs one input`)
+  if (!(output instanceof z.ZodType)) throw new Error(`${name} declares no output`)
+  const { openapi, policy, status = 200 } = meta
+  const facts = { name, type, policy, input, output }
+  return openapi === undefined
+    ? facts
+    : { ...facts, rest: { method: openapi.method, path: openapi.path, status } }
+}

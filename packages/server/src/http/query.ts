@@ -1,0 +1,50 @@
+import { AppError } from '../kernel/app-error.ts'
+
+const MAX_PAIRS = 50
+const POLLUTING = new Set(['__proto__', 'constructor', 'prototype'])
+
+export type Query = Record<string, string | string[]>
+
+/** Parses a query string strictly: what cannot be decoded is refused, not guessed. */
+export function parseQuery(text: string): Query {
+  const query: Query = {}
+  if (text === '') return query
+  const pairs = text.split('&')
+  if (pairs.length > MAX_PAIRS) {
+    throw new AppError('invalid_input', `The query has more than ${MAX_PAIRS} parameters.`)
+  }
+  for (const pair of pairs) {
+    if (pair === '') continue
+    const at = pair.indexOf('=')
+    const name = decode(at < 0 ? pair : pair.slice(0, at))
+    const value = decode(at < 0 ? '' : pair.slice(at + 1))
+    if (POLLUTING.has(name)) {
+      throw new AppError('invalid_input', `${name} is not a field of this request.`, {
+        param: name,
+      })
+    }
+    append(query, name, value)
+  }
+  return query
+}
+
+function append(query: Query, name: string, value: string): void {
+  const before = Object.hasOwn(query, name) ? query[name] : undefined
+  if (before === undefined) query[name] = value
+  else if (Array.isArray(before)) before.push(value)
+  else query[name] = [before, value]
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    throw new AppError('invalid_input', 'The query string is not valid percent-encoding.')
+  }
+}
+
+/** The query string of a request target, without its question mark. */
+export function queryOf(url: string): string {
+  const at = url.indexOf('?')
+  return at < 0 ? '' : url.slice(at + 1)
+}

@@ -1,0 +1,96 @@
+import { type AnyTRPCRouter, callTRPCProcedure, getTRPCErrorFromUnknown } from '@trpc/server'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { AppError } from '../kernel/app-error.ts'
+import type { Deps } from '../kernel/deps.ts'
+import { appErrorOf } from '../kernel/procedures.ts'
+import { type Coerce, createCoerce } from './coerce.ts'
+import { createContext } from './context.ts'
+import { listProcedures, type ProcedureFacts } from './procedures.ts'
+
+const BODY_METHODS = new Set(['POST', 'PATCH', 'PUT'])
+
+/** Serves every procedure that has a REST path; routes are made once, at start. */
+export function addRest(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter): void {
+  for (const procedure of listProcedures(router)) {
+    if (procedure.rest === undefined) continue
+    const { method, path, status } = procedure.rest
+    const readInput = createReadInput(procedure)
+    app.route({
+      method,
+      url: fastifyPath(path),
+      config: { policy: procedure.policy },
+      handler: async (request, reply) => {
+        const result = await call(deps, router, procedure, readInput, request, reply)
+        reply.status(status)
+        return status === 204 ? reply.send() : reply.send(result)
+      },
+    })
+  }
+}
+
+/** `/v1/keys/{id}` as Fastify writes it. */
+export const fastifyPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1')
+
+async function call(
+  deps: Deps,
+  router: AnyTRPCRouter,
+  procedure: ProcedureFacts,
+  readInput: ReadInput,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  try {
+    return await callTRPCProcedure({
+      router,
+      path: procedure.name,
+      type: procedure.type,
+      ctx: createContext(deps, request, reply),
+      getRawInput: async () => readInput(request),
+      signal: undefined,
+      batchIndex: 0,
+    })
+  } catch (error) {
+    throw appErrorOf(getTRPCErrorFromUnknown(error))
+  }
+}
+
+type ReadInput = (request: FastifyRequest) => unknown
+
+function createReadInput({ input, rest }: ProcedureFacts): ReadInput {
+  const coerce = createCoerce(input)
+  return rest !== undefined && BODY_METHODS.has(rest.method)
+    ? (request) => fromBody(request, coerce)
+    : (request) => fromQuery(request, coerce)
+}
+
+/** Body members are strict: only the path's strings are converted. */
+function fromBody(request: FastifyRequest, coerce: Coerce): unknown {
+  refuseFields(request.searchParams, 'The query string')
+  const { body } = request
+  if (body !== undefined && (typeof body !== 'object' || body === null || Array.isArray(body))) {
+    throw new AppError('invalid_input', 'The body must be a JSON object.')
+  }
+  return merge(body ?? {}, coerce(request.params as Record<string, string>))
+}
+
+function fromQuery(request: FastifyRequest, coerce: Coerce): unknown {
+  if (request.body !== undefined) {
+    throw new AppError('invalid_input', `${request.method} takes no body.`)
+  }
+  return merge(coerce(request.searchParams), coerce(request.params as Record<string, string>))
+}
+
+function refuseFields(fields: object, where: string): void {
+  const [name] = Object.keys(fields)
+  if (name === undefined) return
+  throw new AppError('invalid_input', `${where} takes no fields here.`, {
+    param: name.slice(0, 200),
+  })
+}
+
+/** What the path says cannot be said again. */
+function merge(fields: object, params: Record<string, unknown>): Record<string, unknown> {
+  const twice = Object.keys(params).find((name) => Object.hasOwn(fields, name))
+  if (twice === undefined) return { ...fields, ...params }
+  throw new AppError('invalid_input', `${twice} is not a field of this request.`, { param: twice })
+}

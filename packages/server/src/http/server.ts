@@ -1,0 +1,136 @@
+import { Socket } from 'node:net'
+import cors from '@fastify/cors'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { canonicalAddress } from '../kernel/client-address.ts'
+import type { Deps } from '../kernel/deps.ts'
+import { newRequestId } from '../kernel/ids.ts'
+import { requestIdFrom } from '../kernel/log.ts'
+import { appRouter } from '../router.ts'
+import { addBodyParsing } from './body.ts'
+import { addDocs } from './docs.ts'
+import { addErrorHandlers, createClientErrorHandler, fromFastify, sendError } from './errors.ts'
+import { addSecurityHeaders, responseHeaders } from './headers.ts'
+import { addImages } from './images.ts'
+import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
+import { addRest } from './rest.ts'
+import { addSystem } from './system.ts'
+import { addTrpc } from './trpc.ts'
+
+export interface HttpOptions {
+  /** Proxies whose X-Forwarded-For is believed, as CIDR ranges. */
+  readonly trustProxy: readonly string[]
+  readonly corsOrigins: readonly string[]
+  readonly docs: boolean
+  /** Milliseconds for a JSON body to arrive; tests shorten it. */
+  readonly bodyTimeoutMs?: number
+}
+
+export interface HttpServer {
+  readonly app: FastifyInstance
+  /** Every route with who may call it. */
+  readonly routes: readonly RouteFacts[]
+  /** From now on /readyz says no. */
+  drain(): void
+}
+
+const JSON_BODY_BYTES = 64 * 1024
+const HEADER_BYTES = 16 * 1024
+const MAX_CONNECTIONS = 4096
+/** Node's own bound for a whole request; JSON bodies have a shorter one in `body.ts`. */
+const REQUEST_TIMEOUT_MS = 60_000
+const HEADERS_TIMEOUT_MS = 10_000
+const TIMEOUT_CHECK_MS = 2000
+/** 5 s above the 60 s after which common load balancers drop an idle connection. */
+const KEEP_ALIVE_MS = 65_000
+const SLOW_READER_MS = 60_000
+
+export async function createHttpServer(deps: Deps, options: HttpOptions): Promise<HttpServer> {
+  const headers = responseHeaders(deps.settings.publicUrl)
+  const app = Fastify({
+    loggerInstance: deps.log as FastifyBaseLogger,
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'request_id',
+    }),
+    genReqId: (request) => requestIdFrom(request.headers['x-request-id']) ?? newRequestId(),
+    trustProxy: options.trustProxy.length > 0 ? [...options.trustProxy] : false,
+    bodyLimit: JSON_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxRequestsPerSocket: 1000,
+    return503OnClosing: true,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: JSON_BODY_BYTES, querystringParser: () => ({}) },
+    http: {
+      maxHeaderSize: HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
+    clientErrorHandler: createClientErrorHandler(headers) as never,
+    frameworkErrors: (error, request, reply) => {
+      reply.headers(headers).header('x-request-id', request.id)
+      sendError(request, reply, fromFastify(error))
+    },
+  })
+  app.server.maxConnections = MAX_CONNECTIONS
+  const state = { draining: false }
+  const routes = watchRoutes(app)
+  addSecurityHeaders(app, headers)
+  addErrorHandlers(app)
+  addAccessLog(app)
+  endSlowReaders(app)
+  if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
+  addBodyParsing(app, options.bodyTimeoutMs)
+  addRest(app, deps, appRouter)
+  addTrpc(app, deps, appRouter)
+  addImages(app, deps)
+  addSystem(app, deps, state)
+  await addDocs(app, deps, { page: options.docs })
+  addMethodNotAllowed(app, [...routes], { preflight: options.corsOrigins.length > 0 })
+  return { app, routes, drain: () => void (state.draining = true) }
+}
+
+async function addCors(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+  await app.register(cors, {
+    origin: [...origins],
+    methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'prefer', 'x-request-id'],
+    exposedHeaders: [
+      'x-request-id',
+      'x-generation-id',
+      'location',
+      'retry-after',
+      'x-should-retry',
+    ],
+    maxAge: 600,
+  })
+}
+
+/** One line a request: the path without its query, where a signature may stand. */
+function addAccessLog(app: FastifyInstance): void {
+  app.addHook('onResponse', (request, reply, done) => {
+    request.log.info(
+      {
+        method: request.method,
+        path: request.url.split('?', 1)[0],
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+        ip: canonicalAddress(request.ip),
+        generation: reply.getHeader('x-generation-id'),
+      },
+      'request',
+    )
+    done()
+  })
+}
+
+/** A reader that takes nothing for a minute is cut off; making the image is not counted. */
+function endSlowReaders(app: FastifyInstance): void {
+  app.addHook('onSend', (request, _reply, payload, done) => {
+    const { socket } = request.raw
+    // Node destroys a socket that times out, and sets its keep-alive timeout over this one once the
+    // answer is out. An injected request has no socket.
+    if (socket instanceof Socket) socket.setTimeout(SLOW_READER_MS)
+    done(null, payload)
+  })
+}

@@ -1,0 +1,14 @@
+import type { Deps } from './deps.ts'
+import type { Principal } from './principal.ts'
+
+/** What a procedure sees of the request that called it. */
+export interface Context {
+  readonly deps: Deps
+  readonly requestId: string
+  /** Client address; behind a trusted proxy the one it forwarded. */
+  readonly ip: string
+  /** Reads the credential once, whoever asks; rejects with `invalid_token` or `invalid_api_key`. */
+  authenticate(): Promise<Principal>
+  /** Sets a response header, on success and on error alike. */
+  setHeader(name: string, value: string): void
+}

@@ -1,0 +1,54 @@
+import type { Model } from '@nanobanana/shared'
+import type { Db } from '../db/client.ts'
+import type { ImageCodec } from '../ports/image-codec.ts'
+import type { ImageProvider } from '../ports/image-provider.ts'
+import type { ObjectStore } from '../ports/object-store.ts'
+import type { RateLimiter } from '../ports/rate-limiter.ts'
+import type { Background } from './background.ts'
+import type { Log } from './log.ts'
+import type { Secrets } from './secrets.ts'
+
+/** What the rules need to know of the configuration. */
+export interface Settings {
+  /** Address of the service without a trailing slash; may have a path. */
+  readonly publicUrl: string
+  readonly registration: { readonly mode: 'open' | 'closed' | 'token'; readonly token?: string }
+  readonly passwordMinLength: number
+  readonly defaultModel: string
+  readonly urlTtlSeconds: number
+  readonly inlineRetentionSeconds: number
+  readonly upstreamTimeoutMs: number
+  readonly defaultMonthlyLimitMicros: number | null
+  readonly registerPerHour: number
+  readonly loginPerMinute: number
+}
+
+/** Hashes and compares passwords, a bounded number at once. */
+export interface Passwords {
+  hash(password: string): Promise<string>
+  /** One compare at the current cost, whatever `hash` is; null stands for an account that is not there. */
+  verify(password: string, hash: string | null): Promise<{ ok: boolean; needsRehash: boolean }>
+}
+
+export interface Catalogue {
+  readonly models: readonly Model[]
+  /** By id or alias. */
+  find(name: string): Model | undefined
+}
+
+/** Everything a service may ask for; each takes only what it needs, as `Pick<Deps, …>`. */
+export interface Deps {
+  readonly db: Db
+  readonly providers: { readonly live?: ImageProvider; readonly test: ImageProvider }
+  readonly objectStore: ObjectStore
+  readonly rateLimiter: RateLimiter
+  readonly codec: ImageCodec
+  readonly passwords: Passwords
+  readonly catalogue: Catalogue
+  readonly settings: Settings
+  readonly secrets: Secrets
+  readonly background: Background
+  readonly log: Log
+  /** For durations, tokens and logs; stored times are the database's. */
+  readonly now: () => Date
+}

@@ -1,0 +1,15 @@
+import { printBanner } from './commands/banner.ts'
+import { serve } from './commands/serve.ts'
+import { BootError, loadConfig } from './config.ts'
+
+try {
+  const config = loadConfig(undefined, {
+    storageFallback: 'disk',
+    // Leaves the screen to the lines below; LOG_LEVEL=info shows every request.
+    defaults: { LOG_LEVEL: 'warn' },
+  })
+  await serve(config, (url) => printBanner(config, url, (line) => console.log(line)))
+} catch (error) {
+  console.error(error instanceof BootError ? error.message : error)
+  process.exitCode = error instanceof BootError ? error.exitCode : 1
+}
