@@ -10,10 +10,10 @@ import { createInlineObjectStore } from './adapters/object-store/inline.ts'
 import { createS3ObjectStore } from './adapters/object-store/s3.ts'
 import { createMemoryRateLimiter } from './adapters/rate-limiter/memory.ts'
 import { BootError, bootWarnings, type Config } from './config.ts'
-import { type DbHandle, openPglite, openPostgres } from './db/client.ts'
+import { type Db, type DbHandle, openPglite, openPostgres } from './db/client.ts'
 import { type FolderLock, lockFolder } from './db/folder-lock.ts'
 import { migrate } from './db/migrate.ts'
-import { createPasswordHasher } from './features/auth/password.ts'
+import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
 import { createCatalogue } from './features/generations/models.ts'
 import { recoverAbandoned } from './features/generations/generations.service.ts'
 import * as keys from './features/keys/keys.service.ts'
@@ -68,7 +68,7 @@ async function assemble(
   const secrets = await loadSecrets(config)
   const database = overrides.database ?? (await openDatabase(config, log))
   const { db } = database
-  await migrate(db)
+  await migrateSchema(config, db, log)
   const address = { url: config.server.publicUrl ?? '' }
   const settings = settingsOf(config, address)
   const background = createBackground(log)
@@ -80,7 +80,7 @@ async function assemble(
     objectStore: overrides.objectStore ?? (await openStore(config, { db, settings, secrets, now })),
     rateLimiter: createMemoryRateLimiter(),
     codec,
-    passwords: createPasswordHasher({ cost: overrides.bcryptCost ?? config.auth.bcryptCost }),
+    passwords: passwordsOf(config, overrides.bcryptCost),
     catalogue: createCatalogue(MODELS),
     settings,
     secrets,
@@ -123,12 +123,13 @@ export async function openDeps(
   config: Config,
 ): Promise<{ deps: OperatorDeps; close(): Promise<void> }> {
   const lock = await lockIfEmbedded(config, {})
-  const database = await openDatabase(config, createLog({ level: config.log.level }))
-  const migrated = await migrate(database.db)
+  const log = createLog({ level: config.log.level })
+  const database = await openDatabase(config, log)
+  const migrated = await migrateSchema(config, database.db, log)
   return {
     deps: {
       db: database.db,
-      passwords: createPasswordHasher({ cost: config.auth.bcryptCost }),
+      passwords: passwordsOf(config),
       settings: settingsOf(config, { url: config.server.publicUrl ?? '' }),
       migrated,
     },
@@ -149,14 +150,28 @@ async function lockIfEmbedded(
 }
 
 function openDatabase(config: Config, log: Log): Promise<DbHandle> {
-  const dbLog = {
-    onConnectionError: (error: Error) => log.warn({ err: error }, 'a database connection broke'),
-  }
+  const dbLog = dbLogOf(log)
   const { url } = config.database
   return url === undefined
     ? openPglite({ folder: join(config.dataDir, 'db') }, dbLog)
     : openPostgres({ url }, dbLog)
 }
+
+/** Behind a transaction pooler the migration lock needs a session of its own. */
+async function migrateSchema(config: Config, db: Db, log: Log): Promise<string[]> {
+  const { directUrl, url } = config.database
+  if (directUrl === undefined || directUrl === url) return migrate(db)
+  const direct = await openPostgres({ url: directUrl, maxConnections: 2 }, dbLogOf(log))
+  try {
+    return await migrate(direct.db)
+  } finally {
+    await direct.close()
+  }
+}
+
+const dbLogOf = (log: Log) => ({
+  onConnectionError: (error: Error) => log.warn({ err: error }, 'a database connection broke'),
+})
 
 const settingsOf = (config: Config, address: { url: string }): Settings => ({
   // Known once the port is open, when the system chose it.
@@ -178,6 +193,9 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   registerPerHour: config.limits.registrationsPerHour,
   loginPerMinute: config.limits.loginsPerMinute,
 })
+
+const passwordsOf = (config: Config, cost = config.auth.bcryptCost): Deps['passwords'] =>
+  createPasswordHasher({ cost, maxInFlight: bcryptSlots(config.server.threadPoolSize) })
 
 function providersOf({ provider }: Config, codec: ImageCodec): Deps['providers'] {
   const { geminiApiKey: apiKey, geminiBaseUrl: baseUrl, geminiApiVersion: apiVersion } = provider

@@ -352,7 +352,13 @@ describe('.env.example', () => {
 
 describe('warnings', () => {
   const exposed = { HOST: '0.0.0.0', GEMINI_API_KEY: 'real-key' }
-  const warnings = (env: Record<string, string>) => bootWarnings(loadConfig(env))
+  const warnings = (env: Record<string, string>) => bootWarnings({ ...loadConfig(env), inert: [] })
+
+  test('names that are set but have no effect in this version are listed', () => {
+    expect(bootWarnings(loadConfig({ WORKERS: '2', LOG_LEVEL: 'info' }))).toEqual([
+      'Set, but without effect in this version: WORKERS.',
+    ])
+  })
 
   test('tells that strangers can spend', () => {
     expect(warnings(exposed)).toEqual([expect.stringContaining('Strangers can spend')])

@@ -1,6 +1,6 @@
 import { ConfigError } from './config/boot-error.ts'
 import { compose, seal } from './config/compose.ts'
-import type { Name, Values } from './config/environment.ts'
+import { INERT_NAMES, type Name, type Values } from './config/environment.ts'
 import { readEnvironment, type Env, type Reading } from './config/read.ts'
 import { resolveStorage, type StorageFallback } from './config/storage.ts'
 import type { Config } from './config/types.ts'
@@ -24,7 +24,8 @@ export function loadConfig(env: Env = process.env, options: LoadConfigOptions = 
   checkTogether(reading)
   if (reading.problems.length > 0) throw new ConfigError(reading.problems)
   // Without a problem every name was parsed.
-  return seal(compose(reading.values as Values, storage, threadPoolSize(env)))
+  const inert = INERT_NAMES.filter(reading.isSet)
+  return seal({ ...compose(reading.values as Values, storage, threadPoolSize(env)), inert })
 }
 
 function checkTogether({ values, problems, isSet }: Reading): void {

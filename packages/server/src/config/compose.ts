@@ -4,7 +4,11 @@ import type { Storage } from './storage.ts'
 import type { Config } from './types.ts'
 
 /** Groups the parsed values. */
-export function compose(v: Values, storage: Storage, threadPoolSize: number): Config {
+export function compose(
+  v: Values,
+  storage: Storage,
+  threadPoolSize: number,
+): Omit<Config, 'inert'> {
   return {
     server: {
       host: v.HOST,

@@ -83,6 +83,27 @@ export const FIELDS = {
 export type Name = keyof typeof FIELDS
 export type Values = { readonly [K in Name]: (typeof FIELDS)[K]['_zod']['output'] }
 
+/** Checked already, so that a mistake shows at once, but without effect in this version. */
+export const INERT_NAMES: readonly Name[] = [
+  'REDIS_URL',
+  'METRICS_PORT',
+  'DRAIN_DELAY',
+  'MODELS_FILE',
+  'MAX_UPLOAD_BYTES',
+  'SYNC_TIMEOUT',
+  'WORKERS',
+  'QUEUE_MAX',
+  'QUEUE_MAX_PER_ACCOUNT',
+  'LEASE_SECONDS',
+  'RATE_LIMIT_RPM',
+  'RATE_LIMIT_CONCURRENCY',
+  'RATE_LIMIT_IP_RPM',
+  'RATE_LIMIT_ACCOUNT_RPM',
+  'RATE_LIMIT_STORE',
+  'DEFAULT_MONTHLY_LIMIT_USD',
+  'WEBHOOK_ALLOW_PRIVATE',
+]
+
 export const NAMES = Object.keys(FIELDS) as readonly Name[]
 
 /** Names whose value is never shown, and which a file may hold (`NAME_FILE`). */

@@ -2,7 +2,9 @@ import type { Config } from './types.ts'
 
 /** What an operator should read at each start; none of it stops the start. */
 export function bootWarnings(config: Config): string[] {
-  return RULES.filter(([applies]) => applies(config)).map(([, line]) => line)
+  const lines = RULES.filter(([applies]) => applies(config)).map(([, line]) => line)
+  if (config.inert.length === 0) return lines
+  return [...lines, `Set, but without effect in this version: ${config.inert.join(', ')}.`]
 }
 
 const RULES: readonly (readonly [(config: Config) => boolean, string])[] = [
