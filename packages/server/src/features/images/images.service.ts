@@ -97,7 +97,7 @@ export async function deleteObjects(
     try {
       await deps.objectStore.delete(key)
     } catch (error) {
-      deps.log.error({ err: error, key }, 'an object could not be deleted')
+      deps.log.error({ err: error, object_key: key }, 'an object could not be deleted')
     }
   }
 }
