@@ -31,8 +31,11 @@ const scopes = z
   .min(1)
   .max(3)
   .refine((list) => new Set(list).size === list.length, { error: 'must not repeat a scope' })
+const YEAR_10000 = 253_402_300_800_000
 const expiresAt = z.iso
   .datetime({ offset: true, error: 'must be an RFC 3339 time such as 2027-01-31T00:00:00Z' })
+  // Its offset can take a time out of the years that RFC 3339 can write.
+  .refine((time) => Date.parse(time) < YEAR_10000, { error: 'must lie before the year 10000' })
   .describe('RFC 3339 time after which the key is refused; must lie in the future.')
 // 1e6 dollars in micro-dollars stays far below 2^53.
 const monthlyLimitUsd = z

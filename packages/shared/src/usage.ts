@@ -4,7 +4,10 @@ import { KeyId, Mode } from './keys.ts'
 /** Longest range of one usage query, in days. */
 export const USAGE_MAX_DAYS = 366
 
-const utcDay = z.iso.date('must be a day such as 2026-11-23')
+const utcDay = z.iso
+  .date('must be a day such as 2026-11-23')
+  // Postgres has no year 0.
+  .refine((day) => !day.startsWith('0000'), { error: 'must lie after the year 0' })
 
 export const UsageInput = z
   .strictObject({

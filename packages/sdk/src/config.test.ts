@@ -1,0 +1,54 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { readConfig } from './config.ts'
+
+afterEach(() => {
+  vi.unstubAllEnvs()
+  vi.unstubAllGlobals()
+})
+
+test('reads the environment where an option is missing', () => {
+  vi.stubEnv('NANOBANANA_API_KEY', ' nb_test_1\n')
+  vi.stubEnv('NANOBANANA_BASE_URL', 'https://example.com/')
+  expect(readConfig({})).toMatchObject({ apiKey: 'nb_test_1', baseUrl: 'https://example.com' })
+  expect(readConfig({ apiKey: 'nb_test_2', baseUrl: 'http://localhost:1' })).toMatchObject({
+    apiKey: 'nb_test_2',
+    baseUrl: 'http://localhost:1',
+  })
+})
+
+test('an empty variable counts as none', () => {
+  vi.stubEnv('NANOBANANA_API_KEY', '')
+  vi.stubEnv('NANOBANANA_BASE_URL', '')
+  expect(readConfig({})).toMatchObject({ apiKey: undefined, baseUrl: 'http://127.0.0.1:3000' })
+})
+
+test('needs no process', () => {
+  vi.stubGlobal('process', undefined)
+  const config = readConfig({})
+  vi.unstubAllGlobals()
+  expect(config).toMatchObject({ apiKey: undefined, timeoutMs: 120_000 })
+})
+
+test.each(['', 'nb_live_a\n', 'nb_live_…', 'two words'])('refuses the API key %j', (apiKey) => {
+  expect(() => readConfig({ apiKey })).toThrow(TypeError)
+})
+
+test('an API key that is refused is not in the message', () => {
+  expect(() => readConfig({ apiKey: 'nb_live_secret\n' })).toThrow(/^(?!.*secret)/)
+})
+
+test.each([
+  'localhost:3000',
+  '127.0.0.1:3000',
+  '/v1',
+  'ftp://example.com',
+  'https://me:secret@example.com',
+  'https://example.com/?a=b',
+  'https://example.com/#a',
+])('refuses the base URL %j', (baseUrl) => {
+  expect(() => readConfig({ baseUrl })).toThrow(TypeError)
+})
+
+test.each([0, -5, Number.NaN])('refuses a timeout of %d', (timeoutMs) => {
+  expect(() => readConfig({ timeoutMs })).toThrow(TypeError)
+})

@@ -1,0 +1,142 @@
+// Written by scripts/generate.ts from the router; `pnpm generate` writes it anew.
+
+import type { CallOptions } from '../request.ts'
+import type {
+  AccessToken,
+  Account,
+  ApiKey,
+  ApiKeyPage,
+  ApiKeyWithSecret,
+  ChangePasswordInput,
+  CreateKeyInput,
+  DeleteAccountInput,
+  GenerateInput,
+  Generation,
+  GenerationIdInput,
+  GenerationPage,
+  KeyIdInput,
+  ListGenerationsInput,
+  ListKeysInput,
+  LoginInput,
+  Me,
+  ModelList,
+  RegisterInput,
+  RotateKeyInput,
+  UpdateKeyInput,
+  Usage,
+  UsageInput,
+} from './types.ts'
+
+export interface AuthApi {
+  /**
+   * Registers an account.
+   *
+   * Errors: `email_taken`, `password_too_short`, `password_too_long`, `password_too_common`,
+   * `registration_closed`. A few registrations per hour and address are taken, then `rate_limited`.
+   */
+  register(input: RegisterInput, options?: CallOptions): Promise<Account>
+  /**
+   * Answers an access token for email and password.
+   *
+   * The token is a JWT of one week. Errors: `invalid_credentials`, `login_throttled`.
+   */
+  login(input: LoginInput, options?: CallOptions): Promise<AccessToken>
+  /** Ends this access token at once. */
+  logout(options?: CallOptions): Promise<void>
+  /** Ends every access token of the account at once. */
+  logoutAll(options?: CallOptions): Promise<void>
+  /** Reads the account, its limit and its spend of this month. */
+  me(options?: CallOptions): Promise<Me>
+  /**
+   * Changes the password.
+   *
+   * Every access token of the account ends, this one too; API keys go on working.
+   */
+  password(input: ChangePasswordInput, options?: CallOptions): Promise<void>
+  /**
+   * Deletes the account with its keys, prompts and images.
+   *
+   * The usage record keeps ids and amounts. The email address is free again.
+   */
+  deleteAccount(input: DeleteAccountInput, options?: CallOptions): Promise<void>
+}
+
+export interface KeysApi {
+  /**
+   * Creates an API key.
+   *
+   * The secret is in this answer only; the service keeps a digest. An account has at most 25 active
+   * keys (`key_limit_reached`).
+   */
+  create(input: CreateKeyInput, options?: CallOptions): Promise<ApiKeyWithSecret>
+  /**
+   * Lists API keys, newest first.
+   *
+   * Revoked keys stay listed.
+   */
+  list(input?: ListKeysInput, options?: CallOptions): Promise<ApiKeyPage>
+  /** Reads an API key. */
+  get(input: KeyIdInput, options?: CallOptions): Promise<ApiKey>
+  /**
+   * Changes the name, limits or expiry of an API key, or disables it.
+   *
+   * Fields that are left out stay; null removes a limit or the expiry.
+   */
+  update(input: UpdateKeyInput, options?: CallOptions): Promise<ApiKey>
+  /**
+   * Revokes an API key for good.
+   *
+   * The very next request with it is refused. Revoking again is no error.
+   */
+  revoke(input: KeyIdInput, options?: CallOptions): Promise<void>
+  /**
+   * Gives an API key a new secret.
+   *
+   * The id, limits and usage stay. The old secret ends at once, or after `grace_seconds`.
+   */
+  rotate(input: RotateKeyInput, options?: CallOptions): Promise<ApiKeyWithSecret>
+}
+
+export interface GenerationsApi {
+  /**
+   * Lists generations, newest first.
+   *
+   * A key sees the generations of its account in its own mode.
+   */
+  list(input?: ListGenerationsInput, options?: CallOptions): Promise<GenerationPage>
+  /** Reads a generation, with fresh image URLs. */
+  get(input: GenerationIdInput, options?: CallOptions): Promise<Generation>
+}
+
+export interface ModelsApi {
+  /** Lists the models, what each can do and what it costs. */
+  list(options?: CallOptions): Promise<ModelList>
+}
+
+export interface UsageApi {
+  /**
+   * Sums usage and cost by day, key or model.
+   *
+   * Counts generations that succeeded, by UTC days of at most 366. A key needs the scope `usage`
+   * and sees its own mode.
+   */
+  get(input?: UsageInput, options?: CallOptions): Promise<Usage>
+}
+
+/** The methods of the API. */
+export interface Api {
+  /**
+   * Makes an image from a prompt.
+   *
+   * Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`,
+   * `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`. From the
+   * moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and
+   * `Location`. A failed generation costs nothing.
+   */
+  generate(input: GenerateInput, options?: CallOptions): Promise<Generation>
+  readonly auth: AuthApi
+  readonly keys: KeysApi
+  readonly generations: GenerationsApi
+  readonly models: ModelsApi
+  readonly usage: UsageApi
+}

@@ -1,0 +1,358 @@
+// Written by scripts/generate.ts from the router; `pnpm generate` writes it anew.
+
+export interface AccessToken {
+  /** JWT (HS256); send it as `Authorization: Bearer …`. */
+  access_token: string
+  token_type: 'bearer'
+  /** Seconds until the token ends: 604800, one week. */
+  expires_in: number
+}
+
+/** An account. */
+export interface Account {
+  id: string
+  email: string
+  name: string | null
+  /** RFC 3339 time in UTC. */
+  created_at: string
+}
+
+/** An API key, without its secret. */
+export interface ApiKey {
+  id: string
+  name: string
+  /** First 12 characters of the secret and `...`, to recognise it by. */
+  prefix: string
+  /** `live` calls the provider; `test` makes free sandbox pictures. */
+  mode: Mode
+  scopes: Scope[]
+  status: KeyStatus
+  /** RFC 3339 time in UTC. */
+  created_at: string
+  /** Accurate to a minute. */
+  last_used_at: string | null
+  /** RFC 3339 time in UTC. */
+  expires_at: string | null
+  monthly_limit_usd: number | null
+  spent_this_month_usd: number
+  requests_per_minute: number | null
+  max_concurrency: number | null
+}
+
+export interface ApiKeyPage {
+  data: ApiKey[]
+  /** Pass as `cursor` for the next page; null on the last one. */
+  next_cursor: string | null
+}
+
+/** An API key with its secret. */
+export interface ApiKeyWithSecret {
+  id: string
+  name: string
+  /** First 12 characters of the secret and `...`, to recognise it by. */
+  prefix: string
+  /** `live` calls the provider; `test` makes free sandbox pictures. */
+  mode: Mode
+  scopes: Scope[]
+  status: KeyStatus
+  /** RFC 3339 time in UTC. */
+  created_at: string
+  /** Accurate to a minute. */
+  last_used_at: string | null
+  /** RFC 3339 time in UTC. */
+  expires_at: string | null
+  monthly_limit_usd: number | null
+  spent_this_month_usd: number
+  requests_per_minute: number | null
+  max_concurrency: number | null
+  /** The secret. It is shown in this answer only. */
+  key: string
+}
+
+export type AspectRatio = '1:1' | '2:3' | '3:2' | '3:4' | '4:3' | '4:5' | '5:4' | '9:16' | '16:9' | '21:9' | '1:4' | '4:1' | '1:8' | '8:1'
+
+export interface ChangePasswordInput {
+  /** At least 8 characters, at most 72 bytes of UTF-8. */
+  current_password: string
+  /** At least 8 characters, at most 72 bytes of UTF-8. */
+  new_password: string
+}
+
+export interface CreateKeyInput {
+  /** Your own name for the key, 1 to 64 characters. */
+  name: string
+  /**
+   * `live` calls the provider; `test` makes free sandbox pictures.
+   * @default 'live'
+   */
+  mode?: Mode
+  /** Default: `generate` and `read`. */
+  scopes?: Scope[]
+  /** RFC 3339 time after which the key is refused; must lie in the future. */
+  expires_at?: string | null
+  /** Spending limit per UTC month in US dollars, 0 to 1000000; null means none. */
+  monthly_limit_usd?: number | null
+  /** Requests per minute; null means the server's default. */
+  requests_per_minute?: number | null
+  /** Generations in flight at once; null means the server's default. */
+  max_concurrency?: number | null
+}
+
+export interface DeleteAccountInput {
+  /** At least 8 characters, at most 72 bytes of UTF-8. */
+  password: string
+}
+
+export interface GenerateInput {
+  /** What to draw, 1 to 8192 characters. */
+  prompt: string
+  /** Model id or alias. Default: the server's default model. */
+  model?: string
+  /** Width to height; must be one the model has. Default: the model chooses. */
+  aspect_ratio?: AspectRatio
+  /** Pixels of the longer side, roughly; must be one the model has. Default `1K`. */
+  size?: Size
+  /** Up to 16 pairs of text to find the generation by; names up to 64, values up to 512. */
+  metadata?: Record<string, string>
+  /** Your own id of the end user, up to 64 characters. */
+  user?: string
+  /** With an access token only; a key has its own mode. */
+  mode?: Mode
+}
+
+/** One call to a model and its images. */
+export interface Generation {
+  id: string
+  object: 'generation'
+  status: GenerationStatus
+  /** The first image's `url`. */
+  url: string | null
+  prompt: string
+  /** RFC 3339 time in UTC. */
+  created_at: string
+  /** RFC 3339 time in UTC. */
+  completed_at: string | null
+  model: string
+  /** `live` calls the provider; `test` makes free sandbox pictures. */
+  mode: Mode
+  parent_id: string | null
+  images: Image[]
+  /** The model's own words beside the image. */
+  text: string | null
+  requested: {
+    aspect_ratio: string | null
+    size: string
+    n: number
+  }
+  warnings: Warning[]
+  usage: {
+    input_tokens: number
+    output_tokens: number
+    images: number
+    /** US dollars; 0 unless the generation succeeded in live mode. */
+    cost_usd: number
+  }
+  error: GenerationError | null
+  metadata: Record<string, string>
+  user: string | null
+}
+
+export interface GenerationError {
+  type: string
+  code: string
+  message: string
+}
+
+export interface GenerationIdInput {
+  id: string
+}
+
+export interface GenerationPage {
+  data: Generation[]
+  /** Pass as `cursor` for the next page; null on the last one. */
+  next_cursor: string | null
+}
+
+export type GenerationStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'canceled'
+
+export interface Image {
+  id: string
+  /** Address of the bytes, or a `data:` URL; null once inline bytes have expired. */
+  url: string | null
+  /** When `url` stops working; null: it does not. */
+  url_expires_at: string | null
+  /** Address of a small version (width 256); takes the same credential. */
+  thumbnail_url: string | null
+  /** Measured from the bytes: image/png, image/jpeg or image/webp. */
+  mime_type: string
+  /** Pixels, measured. */
+  width: number
+  /** Pixels, measured. */
+  height: number
+  /** Size of the file in bytes. */
+  bytes: number
+  /** SHA-256 of the file, in hex. */
+  sha256: string
+  storage: 's3' | 'disk' | 'inline'
+  /** True when inline bytes are past their retention. */
+  expired: boolean
+}
+
+export interface KeyIdInput {
+  id: string
+}
+
+export type KeyStatus = 'active' | 'disabled' | 'expired' | 'revoked'
+
+export interface ListGenerationsInput {
+  /** Number of entries on a page, 1 to 100. Default 20. */
+  limit?: number
+  /** `next_cursor` of the page before; leave out for the first page. */
+  cursor?: string
+  /** With an access token: default `live`. A key sees its own mode. */
+  mode?: Mode
+  status?: GenerationStatus
+  model?: string
+  key_id?: string
+}
+
+export interface ListKeysInput {
+  /** Number of entries on a page, 1 to 100. Default 20. */
+  limit?: number
+  /** `next_cursor` of the page before; leave out for the first page. */
+  cursor?: string
+}
+
+export interface LoginInput {
+  /** Email address, 254 bytes at most; case is ignored. */
+  email: string
+  /** At least 8 characters, at most 72 bytes of UTF-8. */
+  password: string
+}
+
+/** The account behind the credential. */
+export interface Me {
+  id: string
+  email: string
+  name: string | null
+  /** RFC 3339 time in UTC. */
+  created_at: string
+  /** Spending limit per UTC month in US dollars; null means none. */
+  monthly_limit_usd: number | null
+  /** Spent in this UTC month, in US dollars. */
+  spent_this_month_usd: number
+}
+
+/** `live` calls the provider; `test` makes free sandbox pictures. */
+export type Mode = 'live' | 'test'
+
+export interface Model {
+  id: string
+  object: 'model'
+  /** Seconds since 1970. */
+  created: number
+  owned_by: string
+  name: string
+  aliases: string[]
+  status: 'stable' | 'deprecated'
+  default: boolean
+  aspect_ratios: string[]
+  sizes: string[]
+  max_input_images: number
+  pricing: {
+    input_usd_per_million_tokens: number
+    text_output_usd_per_million_tokens: number
+    image_output_usd_per_million_tokens: number
+    /** US dollars of one image by size, without the text tokens. */
+    image_usd: Record<string, number>
+    /** Day the prices were read, YYYY-MM-DD. */
+    as_of: string
+  }
+}
+
+export interface ModelList {
+  object: 'list'
+  data: Model[]
+}
+
+export interface RegisterInput {
+  /** Email address, 254 bytes at most; case is ignored. */
+  email: string
+  /** At least 8 characters, at most 72 bytes of UTF-8. */
+  password: string
+  /** Display name, 1 to 64 characters. */
+  name?: string
+  /** Needed when the operator set REGISTRATION=token. */
+  registration_token?: string
+}
+
+export interface RotateKeyInput {
+  id: string
+  /** Seconds for which the old secret still works, 0 to 604800. Default 0. */
+  grace_seconds?: number
+}
+
+/** `generate` makes images, `read` reads generations and images, `usage` reads usage. */
+export type Scope = 'generate' | 'read' | 'usage'
+
+export type Size = '512' | '1K' | '2K' | '4K'
+
+export interface UpdateKeyInput {
+  id: string
+  /** Your own name for the key, 1 to 64 characters. */
+  name?: string
+  /** A disabled key is refused until it is enabled again. */
+  disabled?: boolean
+  /** RFC 3339 time after which the key is refused; must lie in the future. */
+  expires_at?: string | null
+  /** Spending limit per UTC month in US dollars, 0 to 1000000; null means none. */
+  monthly_limit_usd?: number | null
+  /** Requests per minute; null means the server's default. */
+  requests_per_minute?: number | null
+  /** Generations in flight at once; null means the server's default. */
+  max_concurrency?: number | null
+}
+
+export interface Usage {
+  data: UsageRow[]
+  total: {
+    /** Generations that succeeded. */
+    requests: number
+    images: number
+    input_tokens: number
+    output_tokens: number
+    cost_usd: number
+  }
+}
+
+export interface UsageInput {
+  /** First UTC day. Default: the first day of the month of `to`. */
+  from?: string
+  /** Last UTC day, included. Default: today. */
+  to?: string
+  /** What one row stands for. Default `day`. */
+  group_by?: 'day' | 'key' | 'model'
+  /** With an access token: default `live`. A key sees its own mode. */
+  mode?: Mode
+}
+
+export interface UsageRow {
+  /** UTC day, when grouped by day. */
+  day?: string
+  /** When grouped by key; null stands for calls with an access token. */
+  key_id?: string | null
+  /** When grouped by model. */
+  model?: string
+  /** Generations that succeeded. */
+  requests: number
+  images: number
+  input_tokens: number
+  output_tokens: number
+  cost_usd: number
+}
+
+/** Where the result differs from the request. */
+export interface Warning {
+  code: string
+  message: string
+}
