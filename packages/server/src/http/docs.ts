@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../kernel/deps.ts'
-import { appRouter } from '../router.ts'
 import { VERSION } from '../kernel/version.ts'
+import { appRouter } from '../router.ts'
+import { addReferencePage } from './docs/page.ts'
 import { createOpenApiDocument } from './openapi.ts'
 
 /** The OpenAPI document and a page to read it on. */
@@ -18,5 +19,5 @@ export async function addDocs(
     )
     return reply.type('application/json; charset=utf-8').send(text)
   })
-  if (!options.page) return
+  if (options.page) addReferencePage(app)
 }
