@@ -70,11 +70,7 @@ describe('red: each rule, planted', () => {
       'jobs/a.ts:1 floors',
     ],
     ['http enters main', { 'http/a.ts': use('../main.ts'), 'main.ts': x }, 'http/a.ts:1 floors'],
-    [
-      'db enters config beside it',
-      { 'db/a.ts': use('../config.ts'), 'config.ts': x },
-      'db/a.ts:1 floors',
-    ],
+    ['db enters ports', { 'db/a.ts': use('../ports/b.ts'), 'ports/b.ts': x }, 'db/a.ts:1 floors'],
     ['config enters shared', { 'config.ts': use('@nanobanana/shared') }, 'config.ts:1 floors'],
     ['config enters db', { 'config.ts': use('./db/a.ts'), 'db/a.ts': x }, 'config.ts:1 floors'],
     ['a file on no floor', { 'utils.ts': x }, 'utils.ts:1 floors'],

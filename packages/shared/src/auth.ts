@@ -11,6 +11,8 @@ const password = text().min(1).max(1024).meta({
   description: 'At least 8 characters, at most 72 bytes of UTF-8.',
 })
 
+const EXAMPLE_ACCOUNT = { email: 'you@example.com', password: 'correct horse battery' }
+
 export const Account = z
   .object({
     id: UserId,
@@ -37,10 +39,12 @@ export const RegisterInput = z
       .optional()
       .describe('Needed when the operator set REGISTRATION=token.'),
   })
-  .meta({ id: 'RegisterInput' })
+  .meta({ id: 'RegisterInput', examples: [EXAMPLE_ACCOUNT] })
 export type RegisterInput = z.infer<typeof RegisterInput>
 
-export const LoginInput = z.strictObject({ email, password }).meta({ id: 'LoginInput' })
+export const LoginInput = z
+  .strictObject({ email, password })
+  .meta({ id: 'LoginInput', examples: [EXAMPLE_ACCOUNT] })
 export type LoginInput = z.infer<typeof LoginInput>
 
 export const AccessToken = z

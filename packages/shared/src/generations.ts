@@ -69,7 +69,7 @@ export const GenerateInput = z
     user: bounded(64).optional().describe('Your own id of the end user, up to 64 characters.'),
     mode: Mode.optional().describe('With an access token only; a key has its own mode.'),
   })
-  .meta({ id: 'GenerateInput' })
+  .meta({ id: 'GenerateInput', examples: [{ prompt: 'a banana astronaut' }] })
 export type GenerateInput = z.infer<typeof GenerateInput>
 
 export const GenerationStatus = z

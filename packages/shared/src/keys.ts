@@ -90,7 +90,7 @@ export const CreateKeyInput = z
     requests_per_minute: requestsPerMinute.nullish(),
     max_concurrency: maxConcurrency.nullish(),
   })
-  .meta({ id: 'CreateKeyInput' })
+  .meta({ id: 'CreateKeyInput', examples: [{ name: 'first', mode: 'test' }] })
 export type CreateKeyInput = z.infer<typeof CreateKeyInput>
 
 export const ListKeysInput = z
