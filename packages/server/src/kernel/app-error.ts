@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorBody, type ErrorCode, type ErrorRow } from '@nanobanana/shared'
-import { ZodError } from 'zod'
+import type { ZodError } from 'zod'
 import { sqlState } from '../db/client.ts'
 
 export interface AppErrorOptions {
@@ -22,9 +22,9 @@ export class AppError extends Error {
   readonly headers: Readonly<Record<string, string>>
 
   constructor(code: ErrorCode, message?: string, options: AppErrorOptions = {}) {
-    super(message ?? ERRORS[code].message, { cause: options.cause })
+    super(printable(message ?? ERRORS[code].message, MAX_MESSAGE), { cause: options.cause })
     this.code = code
-    this.param = options.param ?? null
+    this.param = options.param === undefined ? null : printable(options.param, MAX_PARAM)
     this.retryAfterSeconds = options.retryAfterSeconds
     this.headers = options.headers ?? {}
   }
@@ -57,10 +57,12 @@ export class AppError extends Error {
   }
 }
 
-/** What the caller is told of anything thrown below; `internal` for what nobody foresaw. */
+/**
+ * What the caller is told of anything thrown below; `internal` for what nobody foresaw. A schema
+ * that failed down there was not about the caller's input, so its words are not for the caller.
+ */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
-  if (error instanceof ZodError) return fromZod(error)
   if (isDatabaseTrouble(error)) {
     return new AppError('unavailable', undefined, { retryAfterSeconds: 1, cause: error })
   }
@@ -72,22 +74,24 @@ export function fromZod(error: ZodError): AppError {
   if (issue === undefined) return new AppError('invalid_input')
   const unknownKey = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
   const path = [...issue.path, ...(unknownKey === undefined ? [] : [unknownKey])].map(String)
-  const param = printable(path.join('.'))
+  const param = printable(path.join('.'), MAX_PARAM)
   if (unknownKey !== undefined) {
     return new AppError('invalid_input', `${param} is not a field of this request.`, { param })
   }
-  const message = printable(issue.message)
   return param === ''
-    ? new AppError('invalid_input', `The request is not valid: ${message}.`)
-    : new AppError('invalid_input', `${param}: ${message}.`, { param })
+    ? new AppError('invalid_input', `The request is not valid: ${issue.message}.`)
+    : new AppError('invalid_input', `${param}: ${issue.message}.`, { param })
 }
 
-/** Names come from the caller: bounded, one line, well-formed. */
-const printable = (text: string): string =>
+const MAX_MESSAGE = 400
+const MAX_PARAM = 200
+
+/** Names come from the caller, and texts from the provider: bounded, one line, well-formed. */
+const printable = (text: string, max: number): string =>
   text
+    .slice(0, max)
     .toWellFormed()
     .replaceAll(/[\p{C}\u2028\u2029]/gu, '\uFFFD')
-    .slice(0, 200)
 
 // Class 08: connection; 57P0x: shut down; 57014: statement timeout; 53: resources;
 // 55P03: lock timeout; 25P03: idle in transaction; 25006: read-only after a failover.

@@ -11,8 +11,7 @@ export function createBackground(log: Log): Background {
   const running = new Set<Promise<void>>()
   return {
     run(name, work) {
-      const task = work()
-        .then(() => undefined)
+      const task = (async () => void (await work()))()
         .catch((error: unknown) => log.error({ err: error, task: name }, 'background task failed'))
         .finally(() => running.delete(task))
       running.add(task)

@@ -1,15 +1,20 @@
 import { isIPv6 } from 'node:net'
 
 /** The bucket of an address: IPv4 as it is, IPv6 by /64, since a host owns a whole one. */
-export const hostBucket = (ip: string): string => (isIPv6(ip) ? prefixOf(ip, 4) : ip)
+export function hostBucket(ip: string): string {
+  const address = canonicalAddress(ip)
+  return isIPv6(address) ? prefixOf(address, 4) : address
+}
 
 /** The wider bucket: /24 of IPv4, /48 of IPv6. */
-export const networkBucket = (ip: string): string =>
-  isIPv6(ip) ? prefixOf(ip, 3) : ip.split('.').slice(0, 3).join('.')
+export function networkBucket(ip: string): string {
+  const address = canonicalAddress(ip)
+  return isIPv6(address) ? prefixOf(address, 3) : address.split('.').slice(0, 3).join('.')
+}
 
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i
 
-/** IPv4 written as IPv6 is IPv4. */
+/** IPv4 written as IPv6 is IPv4, as a socket on `::` reports it. */
 export const canonicalAddress = (ip: string): string => MAPPED.exec(ip)?.[1] ?? ip
 
 function prefixOf(ip: string, groups: number): string {

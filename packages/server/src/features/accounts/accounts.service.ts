@@ -1,5 +1,6 @@
 import type { ChangePasswordInput, DeleteAccountInput, Me } from '@nanobanana/shared'
 import { transaction } from '../../db/client.ts'
+import { AppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { usdOf, usdOrNull } from '../../kernel/money.ts'
 import type { SessionPrincipal } from '../../kernel/principal.ts'
@@ -47,8 +48,8 @@ export async function deleteAccount(
   const user = await auth.getUser(deps, session.userId)
   await auth.confirmPassword(deps, client, { user, password: input.password, param: 'password' })
   const objectKeys = await transaction(deps.db, async (tx) => {
-    const stored = await images.objectKeysOf(tx, user.id)
-    await generations.deleteAllOf(tx, user.id)
+    if (!(await auth.lock(tx, user.id))) throw new AppError('invalid_token')
+    const stored = await generations.deleteAllOf(tx, user.id)
     await keys.deleteAllOf(tx, user.id)
     await auth.bury(tx, user.id)
     return stored

@@ -36,6 +36,19 @@ export async function findUser(db: Db | Tx, id: string): Promise<UserRow | undef
     .executeTakeFirst()
 }
 
+const selectLive = (tx: Tx, userId: string) =>
+  tx.selectFrom('users').select('id').where('id', '=', userId).where('deleted_at', 'is', null)
+
+/** Keeps the account from being deleted while the transaction lasts; false when it is gone. */
+export async function holdUser(tx: Tx, userId: string): Promise<boolean> {
+  return (await selectLive(tx, userId).forKeyShare().executeTakeFirst()) !== undefined
+}
+
+/** Keeps everybody else from the account while the transaction lasts; false when it is gone. */
+export async function lockUser(tx: Tx, userId: string): Promise<boolean> {
+  return (await selectLive(tx, userId).forUpdate().executeTakeFirst()) !== undefined
+}
+
 /** Whether a token's account, version and id still stand: one read per request. */
 export async function hasLiveSession(
   db: Db,
@@ -43,16 +56,15 @@ export async function hasLiveSession(
 ): Promise<boolean> {
   const row = await db
     .selectFrom('users')
-    .select('id')
+    .select('token_version')
     .where('id', '=', token.userId)
-    .where('token_version', '=', token.version)
     .where('deleted_at', 'is', null)
     .where('disabled_at', 'is', null)
     .where(({ not, exists, selectFrom }) =>
       not(exists(selectFrom('revoked_tokens').select('jti').where('jti', '=', token.jti))),
     )
     .executeTakeFirst()
-  return row !== undefined
+  return row?.token_version === token.version
 }
 
 /** Puts one token out of use until it would have ended, and forgets those that have. */

@@ -11,7 +11,9 @@ import {
   findUser,
   findUserByEmail,
   hasLiveSession,
+  holdUser,
   insertUser,
+  lockUser,
   overwritePassword,
   raiseTokenVersion,
   revokeToken,
@@ -22,7 +24,7 @@ import {
   type UserRow,
 } from './auth.repo.ts'
 import { normaliseEmail } from './email.ts'
-import { beginAttempt, forgetAttempts } from './login-attempts.ts'
+import { beginAttempt, forgetAttempts, takeBackAttempt } from './login-attempts.ts'
 import { checkNewPassword, normalisePassword } from './password.ts'
 import { signToken, TOKEN_SECONDS, verifyToken } from './tokens.ts'
 
@@ -56,12 +58,16 @@ export async function login(
   input: LoginInput,
 ): Promise<AccessToken> {
   await limitLogins(deps, client.ip)
-  const email = normaliseEmail(input.email)
-  if (email !== undefined) await beginAttempt(deps.db, email.normalised)
-  const user = email === undefined ? undefined : await findUserByEmail(deps.db, email.normalised)
-  await requirePassword(deps, user, input.password, () => new AppError('invalid_credentials'))
-  if (user === undefined || user.disabled_at !== null) throw new AppError('invalid_credentials')
+  const address = normaliseEmail(input.email)?.normalised
+  if (address !== undefined) await beginAttempt(deps.db, address)
+  const user = address === undefined ? undefined : await findUserByEmail(deps.db, address)
+  const { password } = input
+  const { ok, needsRehash } = await comparePassword(deps, { address, user, password })
+  if (!ok || user === undefined || user.disabled_at !== null) {
+    throw new AppError('invalid_credentials')
+  }
   await forgetAttempts(deps.db, user.email ?? '')
+  if (needsRehash) await rehash(deps, user, password)
   const access_token = await signToken(
     deps.secrets,
     { sub: idOf('user', user.id), jti: crypto.randomUUID(), ver: user.token_version },
@@ -76,9 +82,7 @@ export async function authenticate(
   token: string,
 ): Promise<SessionPrincipal | undefined> {
   const claims = await verifyToken(deps.secrets, token, deps.now())
-  if (claims === undefined || !UUID.test(claims.jti) || !Number.isSafeInteger(claims.ver)) {
-    return undefined
-  }
+  if (claims === undefined || !UUID.test(claims.jti)) return undefined
   const userId = parseId('user', claims.sub)
   if (userId === undefined) return undefined
   const live = await hasLiveSession(deps.db, { userId, version: claims.ver, jti: claims.jti })
@@ -109,14 +113,11 @@ export async function confirmPassword(
   check: { user: UserRow; password: string; param: string },
 ): Promise<void> {
   await limitLogins(deps, client.ip)
-  const address = check.user.email ?? ''
+  const { user, password, param } = check
+  const address = user.email ?? ''
   await beginAttempt(deps.db, address)
-  await requirePassword(
-    deps,
-    check.user,
-    check.password,
-    () => new AppError('invalid_credentials', 'The password is wrong.', { param: check.param }),
-  )
+  const { ok } = await comparePassword(deps, { address, user, password })
+  if (!ok) throw new AppError('invalid_credentials', 'The password is wrong.', { param })
   await forgetAttempts(deps.db, address)
 }
 
@@ -135,6 +136,12 @@ export async function replacePassword(
   // Another change won the race, so what was confirmed is no longer the password.
   if (!changed) throw new AppError('invalid_credentials')
 }
+
+/** Keeps the account from being deleted while the transaction lasts; false when it is gone. */
+export const hold = (tx: Tx, userId: string): Promise<boolean> => holdUser(tx, userId)
+
+/** Keeps everybody else from the account while the transaction lasts; false when it is gone. */
+export const lock = (tx: Tx, userId: string): Promise<boolean> => lockUser(tx, userId)
 
 /** Leaves a tombstone of the account. */
 export const bury = (tx: Tx, userId: string): Promise<void> => buryUser(tx, userId)
@@ -212,20 +219,27 @@ async function requireNewPassword(
 }
 
 /** Runs exactly one compare for every kind of account and password, also for none. */
-async function requirePassword(
+async function comparePassword(
   deps: Pick<Deps, 'db' | 'passwords'>,
-  user: UserRow | undefined,
-  raw: string,
-  refusal: () => AppError,
-): Promise<void> {
-  const password = normalisePassword(raw)
-  const stored = user?.password_hash ?? null
-  const { ok, needsRehash } = await deps.passwords.verify(password, stored)
-  if (!ok || user === undefined || stored === null) throw refusal()
-  if (needsRehash) {
-    const newHash = await deps.passwords.hash(password)
-    await updateHash(deps.db, { userId: user.id, oldHash: stored, newHash })
+  attempt: { address: string | undefined; user: UserRow | undefined; password: string },
+): ReturnType<Deps['passwords']['verify']> {
+  try {
+    return await deps.passwords.verify(attempt.password, attempt.user?.password_hash ?? null)
+  } catch (error) {
+    // Nothing was guessed, so an overload must not lock anybody out.
+    if (attempt.address !== undefined) await takeBackAttempt(deps.db, attempt.address)
+    throw error
   }
+}
+
+/** Stores the password that was just right under the cost in force. */
+async function rehash(
+  deps: Pick<Deps, 'db' | 'passwords'>,
+  user: UserRow,
+  password: string,
+): Promise<void> {
+  const newHash = await deps.passwords.hash(password)
+  await updateHash(deps.db, { userId: user.id, oldHash: user.password_hash ?? '', newHash })
 }
 
 /** How many hosts' worth of registrations a whole network may make. */
@@ -236,17 +250,14 @@ async function limitRegistrations(
   ip: string,
 ): Promise<void> {
   const limit = settings.registerPerHour
-  const results = [
-    await rateLimiter.consume({ name: 'register', limit, windowSeconds: 3600 }, hostBucket(ip)),
-    await rateLimiter.consume(
-      { name: 'register-network', limit: limit * NETWORK_FACTOR, windowSeconds: 3600 },
-      networkBucket(ip),
-    ),
-  ]
-  const refused = results.find((result) => !result.allowed)
-  if (refused === undefined) return
+  const host = { name: 'register', limit, windowSeconds: 3600 }
+  const network = { ...host, name: 'register-network', limit: limit * NETWORK_FACTOR }
+  // One after the other: a refused host uses up nothing of its network.
+  const byHost = await rateLimiter.consume(host, hostBucket(ip))
+  const result = byHost.allowed ? await rateLimiter.consume(network, networkBucket(ip)) : byHost
+  if (result.allowed) return
   throw new AppError('rate_limited', 'Too many registrations from this address.', {
-    retryAfterSeconds: refused.resetMs / 1000,
+    retryAfterSeconds: result.resetMs / 1000,
   })
 }
 

@@ -46,6 +46,16 @@ export async function findAttempts(
     .executeTakeFirst()
 }
 
+/** Counts one attempt less and ends the wait that it began. */
+export async function uncountAttempt(db: Db, address: Uint8Array): Promise<void> {
+  await db
+    .updateTable('login_attempts')
+    .set({ failures: sql<number>`failures - 1`, retry_at: null })
+    .where('address', '=', address)
+    .where('failures', '>', 0)
+    .execute()
+}
+
 export async function deleteAttempts(db: Db | Tx, address: Uint8Array): Promise<void> {
   await db.deleteFrom('login_attempts').where('address', '=', address).execute()
 }

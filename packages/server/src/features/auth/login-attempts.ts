@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { Db, Tx } from '../../db/client.ts'
 import { AppError } from '../../kernel/app-error.ts'
-import { countAttempt, deleteAttempts, findAttempts } from './login-attempts.repo.ts'
+import {
+  countAttempt,
+  deleteAttempts,
+  findAttempts,
+  uncountAttempt,
+} from './login-attempts.repo.ts'
 
 /** Failures in a row before the first wait. */
 export const FREE_FAILURES = 5
@@ -29,6 +34,10 @@ export async function beginAttempt(db: Db, address: string): Promise<void> {
     { headers: { 'x-should-retry': 'false' } },
   )
 }
+
+/** Takes back an attempt whose password could not be compared. */
+export const takeBackAttempt = (db: Db, address: string): Promise<void> =>
+  uncountAttempt(db, hashOf(address))
 
 /** Forgets the failures of an address, after a login that succeeded. */
 export const forgetAttempts = (db: Db | Tx, address: string): Promise<void> =>

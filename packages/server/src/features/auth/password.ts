@@ -4,8 +4,6 @@ import bcrypt from 'bcrypt'
 import { isCommonPassword } from './common-passwords.ts'
 import { createSlots } from './slots.ts'
 
-export { OverloadedError } from './slots.ts'
-
 /** What bcrypt reads of a password; the rest would be ignored. */
 const MAX_BYTES = 72
 
@@ -65,11 +63,11 @@ export interface PasswordHasherOptions {
 }
 
 export interface PasswordHasher {
-  /** @throws OverloadedError */
+  /** @throws AppError `overloaded` */
   hash(password: string): Promise<string>
   /**
    * One compare, whatever the input is; a null hash is an account that is not there.
-   * @throws OverloadedError
+   * @throws AppError `overloaded`
    */
   verify(password: string, hash: string | null): Promise<{ ok: boolean; needsRehash: boolean }>
 }

@@ -1,8 +1,4 @@
-/** More work waits than may: answered 503 `overloaded`. */
-export class OverloadedError extends Error {
-  override name = 'OverloadedError'
-  readonly retryAfterSeconds = 1
-}
+import { AppError } from '../../kernel/app-error.ts'
 
 export interface SlotOptions {
   /** Tasks that run at once. */
@@ -13,7 +9,9 @@ export interface SlotOptions {
   readonly maxWaitMs: number
 }
 
-/** Runs tasks, a bounded number at once, first come first served. */
+const overloaded = () => new AppError('overloaded', undefined, { retryAfterSeconds: 1 })
+
+/** Runs tasks, a bounded number at once, first come first served; `overloaded` beyond that. */
 export function createSlots({ maxInFlight, maxQueued, maxWaitMs }: SlotOptions) {
   const waiting: Array<() => void> = []
   let running = 0
@@ -23,7 +21,7 @@ export function createSlots({ maxInFlight, maxQueued, maxWaitMs }: SlotOptions) 
       running++
       return
     }
-    if (waiting.length >= maxQueued) throw new OverloadedError('too many tasks wait')
+    if (waiting.length >= maxQueued) throw overloaded()
     await new Promise<void>((resolve, reject) => {
       const start = () => {
         clearTimeout(timer)
@@ -31,7 +29,7 @@ export function createSlots({ maxInFlight, maxQueued, maxWaitMs }: SlotOptions) 
       }
       const timer = setTimeout(() => {
         waiting.splice(waiting.indexOf(start), 1)
-        reject(new OverloadedError(`no slot within ${maxWaitMs} ms`))
+        reject(overloaded())
       }, maxWaitMs)
       waiting.push(start)
     })

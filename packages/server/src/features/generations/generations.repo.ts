@@ -21,9 +21,9 @@ export interface NewGeneration {
   leaseSeconds: number
 }
 
-export async function insertRunning(db: Db, row: NewGeneration): Promise<void> {
+export async function insertRunning(tx: Tx, row: NewGeneration): Promise<void> {
   const { leaseSeconds, metadata, ...columns } = row
-  await db
+  await tx
     .insertInto('generations')
     .values({
       ...columns,

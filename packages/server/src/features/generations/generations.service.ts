@@ -5,6 +5,7 @@ import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId, uuidOf } from '../../kernel/ids.ts'
 import { modeOf, type Principal } from '../../kernel/principal.ts'
 import { type ImageProvider, type ImageResult, ProviderError } from '../../ports/image-provider.ts'
+import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
 import { settle } from '../usage/usage.service.ts'
 import {
@@ -15,6 +16,7 @@ import {
   type GenerationRow,
   insertRunning,
   listGenerations,
+  type NewGeneration,
   succeed,
   type Visible,
 } from './generations.repo.ts'
@@ -43,7 +45,7 @@ export async function generate(
   const request = checkRequest(deps.catalogue, deps.settings.defaultModel, principal, input)
   const provider = requireProvider(deps, request)
   const id = newUuid()
-  await insertRunning(deps.db, {
+  await begin(deps, principal, {
     id,
     user_id: principal.userId,
     key_id: principal.kind === 'key' ? principal.keyId : null,
@@ -65,6 +67,20 @@ export async function generate(
   }
 }
 
+/** Commits the row, unless the account was deleted since the request was let in. */
+function begin(
+  deps: Pick<Deps, 'db'>,
+  principal: Principal,
+  generation: NewGeneration,
+): Promise<void> {
+  return transaction(deps.db, async (tx) => {
+    if (!(await auth.hold(tx, principal.userId))) {
+      throw new AppError(principal.kind === 'key' ? 'invalid_api_key' : 'invalid_token')
+    }
+    await insertRunning(tx, generation)
+  })
+}
+
 type Job = CheckedRequest & { id: string; prompt: string }
 
 async function run(
@@ -82,7 +98,14 @@ async function run(
     await images.deleteObjects(deps, [image.row.object_key])
     throw new AppError('not_found', 'The generation was ended while it ran.')
   }
-  return render(deps, ended.row, ended.images, 'data-url')
+  return render(deps, ended.row, ended.images, 'data-url').catch(refuseRepeat)
+}
+
+/** The picture is made and charged: it is there to be read by its id, not to be bought again. */
+function refuseRepeat(error: unknown): never {
+  const { code, message, retryAfterSeconds } = toAppError(error)
+  const headers = { 'x-should-retry': 'false' }
+  throw new AppError(code, message, { retryAfterSeconds, headers, cause: error })
 }
 
 async function callProvider(
@@ -126,6 +149,8 @@ function end(
   image: images.StoredImage,
 ) {
   return transaction(deps.db, async (tx) => {
+    // First, in the order in which a deletion locks; without the account there is nothing to end.
+    if (!(await auth.hold(tx, principal.userId))) throw new EndedMeanwhile()
     const { usage } = result
     const cost_micros = await settle(tx, {
       userId: principal.userId,
@@ -224,8 +249,15 @@ export async function recoverAbandoned(
   return (await failAbandoned(deps.db, { type: row.type, code, message }, options)).length
 }
 
-export const deleteAllOf = (tx: Tx, userId: string): Promise<void> =>
-  deleteGenerationsOfUser(tx, userId)
+/**
+ * Removes an account's generations and answers the keys of their objects, to be deleted after the
+ * commit. The account is locked, so none of them can end meanwhile.
+ */
+export async function deleteAllOf(tx: Tx, userId: string): Promise<string[]> {
+  const objectKeys = await images.objectKeysOf(tx, userId)
+  await deleteGenerationsOfUser(tx, userId)
+  return objectKeys
+}
 
 /** A key sees the account's generations of its own mode, a session those of both. */
 const visibleTo = (principal: Principal): Visible => ({

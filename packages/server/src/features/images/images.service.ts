@@ -139,10 +139,10 @@ async function urlOf(
   if (row.expired) return { url: null, expiresAt: null }
   // An image made under another STORAGE setting has no address of the store in force.
   if (row.storage !== deps.objectStore.kind) return { url: content, expiresAt: null }
-  const address = await deps.objectStore.url(row.object_key)
+  const address = await deps.objectStore.url(row.object_key).catch(unavailable)
   if (address !== null) return address
   if (inline === 'address') return { url: content, expiresAt: row.expires_at }
-  const body = await deps.objectStore.read(row.object_key)
+  const body = await deps.objectStore.read(row.object_key).catch(unavailable)
   if (body === undefined) return { url: null, expiresAt: null }
   const base64 = (await buffer(body)).toString('base64')
   return { url: `data:${row.mime_type};base64,${base64}`, expiresAt: null }

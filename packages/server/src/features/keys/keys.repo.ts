@@ -8,18 +8,6 @@ export type KeyRow = Selectable<ApiKeysTable> & { expired: boolean }
 const expired = (eb: ExpressionBuilder<Database, 'api_keys'>) =>
   eb.and([eb('expires_at', 'is not', null), eb('expires_at', '<=', sql<Date>`now()`)])
 
-/** Serialises what changes an account's keys; resolves to false when the account is gone. */
-export async function lockOwner(tx: Tx, userId: string): Promise<boolean> {
-  const row = await tx
-    .selectFrom('users')
-    .select('id')
-    .where('id', '=', userId)
-    .where('deleted_at', 'is', null)
-    .forUpdate()
-    .executeTakeFirst()
-  return row !== undefined
-}
-
 /** Keys that count against the account's bound: neither revoked nor expired. */
 export async function countKeys(tx: Tx, userId: string): Promise<number> {
   const row = await tx
@@ -98,21 +86,22 @@ export type KeyChanges = Partial<
   > & { status: 'active' | 'disabled' }
 >
 
-/** Changes a key that is not revoked. */
+/** Changes a key that is not revoked; undefined when the account has no such key. */
 export async function updateKey(
-  db: Db | Tx,
+  tx: Tx,
   userId: string,
   id: string,
   changes: KeyChanges,
-): Promise<boolean> {
-  const result = await db
+): Promise<KeyRow | undefined> {
+  return (await tx
     .updateTable('api_keys')
     .set(changes)
     .where('user_id', '=', userId)
     .where('id', '=', id)
     .where('status', '!=', 'revoked')
-    .executeTakeFirst()
-  return result.numUpdatedRows > 0n
+    .returningAll()
+    .returning((eb) => expired(eb).as('expired'))
+    .executeTakeFirst()) as KeyRow | undefined
 }
 
 /** Revokes a key, again if need be; false when the account has no such key. */

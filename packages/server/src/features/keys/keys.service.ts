@@ -13,6 +13,7 @@ import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId, uuidOf } from '../../kernel/ids.ts'
 import { microsOrNull, usdOf, usdOrNull } from '../../kernel/money.ts'
 import type { KeyPrincipal, SessionPrincipal } from '../../kernel/principal.ts'
+import * as auth from '../auth/auth.service.ts'
 import { spentThisMonthByKey } from '../usage/usage.service.ts'
 import { digestOf, displayPrefix, generateKey, hasKeyForm, matchesStored } from './key-secret.ts'
 import {
@@ -25,7 +26,6 @@ import {
   insertSecret,
   type KeyRow,
   listKeys,
-  lockOwner,
   retireSecrets,
   revokeKey,
   setPrefix,
@@ -46,8 +46,7 @@ export async function create(
   const expiresAt = futureTime(input.expires_at, deps.now())
   const key = generateKey(input.mode)
   const row = await transaction(deps.db, async (tx) => {
-    if (!(await lockOwner(tx, owner.userId))) throw new AppError('invalid_token')
-    if ((await countKeys(tx, owner.userId)) >= MAX_KEYS) throw new AppError('key_limit_reached')
+    await lockOwner(tx, owner)
     const inserted = await insertKey(tx, {
       id: newUuid(),
       user_id: owner.userId,
@@ -61,6 +60,7 @@ export async function create(
       max_concurrency: input.max_concurrency ?? null,
     })
     await storeSecret(tx, deps, inserted.id, key)
+    await refuseTooMany(tx, owner)
     return inserted
   })
   return { ...render(row, 0), key }
@@ -120,10 +120,15 @@ export async function update(
     throw new AppError('invalid_input', 'Name at least one field to change.')
   }
   const id = uuidOf(input.id)
-  if (!(await updateKey(deps.db, owner.userId, id, changes))) {
-    await refuseAbsentOrRevoked(deps, owner, id)
-  }
-  return get(deps, owner, input.id)
+  const row = await transaction(deps.db, async (tx) => {
+    await lockOwner(tx, owner)
+    const changed = await updateKey(tx, owner.userId, id, changes)
+    if (changed === undefined) return refuseAbsentOrRevoked(tx, owner, id)
+    // A later expiry brings an expired key back.
+    await refuseTooMany(tx, owner)
+    return changed
+  })
+  return renderWithSpend(deps, row)
 }
 
 export async function revoke(deps: Pick<Deps, 'db'>, owner: Owner, id: string): Promise<void> {
@@ -138,7 +143,7 @@ export async function rotate(
 ): Promise<ApiKeyWithSecret> {
   const id = uuidOf(input.id)
   const { row, key } = await transaction(deps.db, async (tx) => {
-    await lockOwner(tx, owner.userId)
+    await lockOwner(tx, owner)
     const found = await findKey(tx, owner.userId, id)
     if (found === undefined) throw new AppError('not_found')
     if (found.status === 'revoked') throw revoked()
@@ -193,23 +198,33 @@ async function storeSecret(
 const revoked = (): AppError =>
   new AppError('invalid_input', 'id: the key is revoked.', { param: 'id' })
 
-async function refuseAbsentOrRevoked(
-  deps: Pick<Deps, 'db'>,
-  owner: Owner,
-  id: string,
-): Promise<never> {
-  throw (await findKey(deps.db, owner.userId, id)) === undefined
-    ? new AppError('not_found')
-    : revoked()
+/** One after the other, or parallel changes would together pass the bound. */
+async function lockOwner(tx: Tx, owner: Owner): Promise<void> {
+  if (!(await auth.lock(tx, owner.userId))) throw new AppError('invalid_token')
 }
+
+async function refuseTooMany(tx: Tx, owner: Owner): Promise<void> {
+  if ((await countKeys(tx, owner.userId)) > MAX_KEYS) throw new AppError('key_limit_reached')
+}
+
+async function refuseAbsentOrRevoked(tx: Tx, owner: Owner, id: string): Promise<never> {
+  throw (await findKey(tx, owner.userId, id)) === undefined ? new AppError('not_found') : revoked()
+}
+
+/** RFC 3339 has no later year. */
+const END_OF_TIME = Date.UTC(10_000, 0)
 
 function futureTime(time: string | null | undefined, now: Date): Date | null | undefined {
   if (time === null || time === undefined) return time
   const date = new Date(time)
-  if (date.getTime() > now.getTime()) return date
-  throw new AppError('invalid_input', 'expires_at: must lie in the future.', {
-    param: 'expires_at',
-  })
+  if (date.getTime() > now.getTime() && date.getTime() < END_OF_TIME) return date
+  throw new AppError(
+    'invalid_input',
+    'expires_at: must lie in the future, before the year 10000.',
+    {
+      param: 'expires_at',
+    },
+  )
 }
 
 const statusOf = (row: KeyRow): KeyStatus =>
