@@ -1,10 +1,10 @@
 import { type AppOverrides, createApp } from './app.ts'
 import type { Config } from './config.ts'
-import { createHttpServer, type HttpServer } from './http/server.ts'
+import { createHttpServer, type HttpServer, type Timeouts } from './http/server.ts'
 import type { Deps } from './kernel/deps.ts'
 
 export interface ServiceOverrides extends AppOverrides {
-  readonly bodyTimeoutMs?: number
+  readonly timeouts?: Partial<Timeouts>
 }
 
 /** The app with its entrances. */
@@ -26,7 +26,7 @@ export async function createService(
     trustProxy: config.server.trustProxy,
     corsOrigins: config.server.corsOrigins,
     docs: config.server.docs,
-    ...(overrides.bodyTimeoutMs === undefined ? {} : { bodyTimeoutMs: overrides.bodyTimeoutMs }),
+    ...(overrides.timeouts === undefined ? {} : { timeouts: overrides.timeouts }),
   }).catch(async (error: unknown) => {
     await app.close()
     throw error

@@ -86,7 +86,13 @@ export interface TestApp extends AsyncDisposable {
   request(
     method: string,
     path: string,
-    options?: { token?: string; body?: unknown; headers?: Record<string, string> },
+    options?: {
+      token?: string
+      body?: unknown
+      headers?: Record<string, string>
+      /** Address of the client; by default loopback. */
+      ip?: string
+    },
   ): Promise<TestResponse>
   /** Registers and logs in somebody new. */
   register(): Promise<Account>
@@ -159,10 +165,11 @@ let people = 0
 
 function clientOf(service: Service): Pick<TestApp, 'request' | 'register' | 'createKey'> {
   const request: TestApp['request'] = async (method, path, options = {}) => {
-    const { token, body, headers } = options
+    const { token, body, headers, ip } = options
     const response = await service.http.app.inject({
       method: method as NonNullable<InjectOptions['method']>,
       url: path,
+      ...(ip === undefined ? {} : { remoteAddress: ip }),
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -172,13 +179,15 @@ function clientOf(service: Service): Pick<TestApp, 'request' | 'register' | 'cre
         ? {}
         : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
+    // Proxies put a page of their own in the place of these.
+    if ([502, 504].includes(response.statusCode)) throw new Error(`${method} ${path}: 502 or 504`)
     const isJson = String(response.headers['content-type']).startsWith('application/json')
     return {
       status: response.statusCode,
       headers: response.headers as Record<string, string | undefined>,
       text: response.body,
       bytes: response.rawPayload,
-      json: isJson ? JSON.parse(response.body) : undefined,
+      json: isJson && response.body !== '' ? JSON.parse(response.body) : undefined,
     }
   }
   return {

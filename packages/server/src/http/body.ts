@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../kernel/app-error.ts'
 import { parseJson } from './json.ts'
@@ -13,18 +14,18 @@ declare module 'fastify' {
 }
 
 const MAX_URL_BYTES = 8 * 1024
-/** Time for a JSON body to arrive. */
-const BODY_TIMEOUT_MS = 15_000
 
 /** Headers of which a second, different value would be dropped silently. */
 const SINGLE = ['content-type', 'content-length', 'host']
 
 /** How request bodies and queries are read: JSON only, bounded in size, depth and time. */
-export function addBodyParsing(app: FastifyInstance, bodyTimeoutMs = BODY_TIMEOUT_MS): void {
+export function addBodyParsing(app: FastifyInstance, timeoutMs: number): void {
   app.decorateRequest('searchParams')
   app.decorateRequest('jsonText', undefined)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    // Decoding would put U+FFFD in place of what is no UTF-8.
+    if (!isUtf8(body as Buffer)) return done(new AppError('invalid_json'))
     const text = body.toString()
     if (text === '') return done(null, undefined)
     try {
@@ -38,6 +39,8 @@ export function addBodyParsing(app: FastifyInstance, bodyTimeoutMs = BODY_TIMEOU
 
   app.addHook('onRequest', (request, _reply, done) => {
     checkTarget(request)
+    // Before its body: the type or size of what nobody reads does not matter.
+    if (request.is404) throw new AppError('route_not_found')
     checkHeaders(request)
     request.searchParams = parseQuery(queryOf(request.url))
     done()
@@ -46,7 +49,7 @@ export function addBodyParsing(app: FastifyInstance, bodyTimeoutMs = BODY_TIMEOU
   app.addHook('preParsing', (_request, _reply, payload, done) => {
     const timer = setTimeout(
       () => payload.emit('error', new AppError('request_timeout')),
-      bodyTimeoutMs,
+      timeoutMs,
     )
     for (const event of ['end', 'error', 'close']) payload.once(event, () => clearTimeout(timer))
     done(null, payload)
@@ -63,6 +66,9 @@ function checkHeaders(request: FastifyRequest): void {
   const names = rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase())
   const twice = SINGLE.find((name) => names.indexOf(name) !== names.lastIndexOf(name))
   if (twice !== undefined) throw new AppError('invalid_input', `The header ${twice} stands twice.`)
+  if (headers.host === undefined && request.raw.httpVersion !== '1.0') {
+    throw new AppError('invalid_input', 'The header host is missing.')
+  }
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding !== 'identity') {
     throw new AppError('unsupported_media_type', 'Compressed bodies are not taken.')

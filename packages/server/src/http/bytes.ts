@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import * as images from '../features/images/images.service.ts'
 import { AppError } from '../kernel/app-error.ts'
 import type { Deps } from '../kernel/deps.ts'
+import { takeParameters } from './query.ts'
 import { parseRange } from './range.ts'
 
 type ImageRow = Awaited<ReturnType<typeof images.getReadable>>
@@ -18,51 +19,57 @@ export async function sendImage(
   row: ImageRow,
 ): Promise<FastifyReply> {
   const etag = `"${row.sha256}"`
-  setImageHeaders(reply, { etag, filename: images.filenameOf(row), type: row.mime_type })
-  if (matches(request.headers['if-none-match'], etag)) return reply.status(304).send()
-  reply.header('accept-ranges', 'bytes')
+  const headers = headersOf({ etag, filename: images.filenameOf(row), type: row.mime_type })
+  if (matches(request.headers['if-none-match'], etag)) {
+    return reply.headers(headers).status(304).send()
+  }
   const wanted = rangeWanted(request, etag)
     ? parseRange(request.headers.range, row.bytes)
     : undefined
   if (wanted === 'unsatisfiable') {
-    return reply.status(416).header('content-range', `bytes */${row.bytes}`).send()
+    return reply
+      .status(416)
+      .headers({ 'content-range': `bytes */${row.bytes}`, 'x-should-retry': 'false' })
+      .send()
   }
+  const isHead = request.method === 'HEAD'
+  const body = isHead ? Readable.from([]) : await images.readBytes(deps, row, wanted)
+  // Not before: a refusal must not be kept for a year.
+  reply.headers(headers).header('accept-ranges', 'bytes')
   if (wanted !== undefined) {
     reply
       .status(206)
       .header('content-range', `bytes ${wanted.start}-${wanted.end}/${row.bytes}`)
       .header('content-length', wanted.end - wanted.start + 1)
   } else reply.header('content-length', row.bytes)
-  if (request.method === 'HEAD') return reply.send(Readable.from([]))
-  return reply.send(await images.readBytes(deps, row, wanted))
+  return reply.send(body)
 }
 
 /** Sends a thumbnail that was made from the image. */
-export function sendThumbnail(
+export async function sendThumbnail(
   request: FastifyRequest,
   reply: FastifyReply,
   row: ImageRow,
   thumbnail: { width: number; read: () => Promise<Uint8Array> },
-): Promise<FastifyReply> | FastifyReply {
+): Promise<FastifyReply> {
   const etag = `"${row.sha256}-w${thumbnail.width}"`
   const filename = images.filenameOf(row).replace(/\.\w+$/, `-${thumbnail.width}.webp`)
-  setImageHeaders(reply, { etag, filename, type: 'image/webp' })
-  if (matches(request.headers['if-none-match'], etag)) return reply.status(304).send()
-  return thumbnail.read().then((bytes) => reply.send(Buffer.from(bytes)))
+  const headers = headersOf({ etag, filename, type: 'image/webp' })
+  if (matches(request.headers['if-none-match'], etag)) {
+    return reply.headers(headers).status(304).send()
+  }
+  const bytes = await thumbnail.read()
+  return reply.headers(headers).send(Buffer.from(bytes))
 }
 
-function setImageHeaders(
-  reply: FastifyReply,
-  image: { etag: string; filename: string; type: string },
-): void {
-  reply
-    .header('etag', image.etag)
-    .header('cache-control', CACHE)
-    .header('content-disposition', `inline; filename="${image.filename}"`)
-    // A page elsewhere may show the picture that its maker gave it.
-    .header('cross-origin-resource-policy', 'cross-origin')
-    .type(image.type)
-}
+const headersOf = (image: { etag: string; filename: string; type: string }) => ({
+  etag: image.etag,
+  'cache-control': CACHE,
+  'content-disposition': `inline; filename="${image.filename}"`,
+  // A page elsewhere may show the picture that its maker gave it.
+  'cross-origin-resource-policy': 'cross-origin',
+  'content-type': image.type,
+})
 
 const matches = (header: string | undefined, etag: string): boolean =>
   header !== undefined &&
@@ -79,19 +86,9 @@ const MAX_WIDTH = 1024
 
 /** Checks the query of an image address, which takes a width and nothing else. */
 export function widthOf(request: FastifyRequest): number | undefined {
-  const { width, ...others } = request.searchParams
-  const [unknown] = Object.keys(others)
-  if (unknown !== undefined) {
-    throw new AppError(
-      'invalid_input',
-      `${unknown.slice(0, 100)} is not a field of this request.`,
-      {
-        param: unknown.slice(0, 100),
-      },
-    )
-  }
+  const { width } = takeParameters(request.searchParams, 'width')
   if (width === undefined) return undefined
-  const pixels = typeof width === 'string' && /^\d{2,4}$/.test(width) ? Number(width) : Number.NaN
+  const pixels = /^[1-9]\d{1,3}$/.test(width) ? Number(width) : Number.NaN
   if (pixels >= MIN_WIDTH && pixels <= MAX_WIDTH) return pixels
   throw new AppError('invalid_input', `width: must be ${MIN_WIDTH} to ${MAX_WIDTH}.`, {
     param: 'width',

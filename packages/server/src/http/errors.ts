@@ -18,9 +18,12 @@ const FASTIFY_CODES: Record<string, () => AppError> = {
 
 /** Our row for anything Fastify or a handler threw. */
 export function fromFastify(error: unknown): AppError {
-  const code = (error as { code?: unknown } | null)?.code
-  const known = typeof code === 'string' && Object.hasOwn(FASTIFY_CODES, code)
-  return known ? (FASTIFY_CODES[code]?.() ?? toAppError(error)) : toAppError(error)
+  const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown }
+  if (typeof code !== 'string' || !code.startsWith('FST_ERR_')) return toAppError(error)
+  const known = Object.hasOwn(FASTIFY_CODES, code) ? FASTIFY_CODES[code]?.() : undefined
+  if (known !== undefined) return known
+  const isCallers = typeof statusCode === 'number' && statusCode < 500
+  return isCallers ? new AppError('invalid_input', undefined, { cause: error }) : toAppError(error)
 }
 
 /** After these the rest of the body is not read, so the connection cannot be used again. */
@@ -29,7 +32,7 @@ const CLOSING = new Set(['payload_too_large', 'request_timeout'])
 /** Answers an error in the one shape; on `/trpc` inside tRPC's envelope. */
 export function sendError(request: FastifyRequest, reply: FastifyReply, error: AppError): void {
   const { status } = error.row
-  if (status >= 500) logFailure(request.log, error)
+  logFailure(request.log, error)
   if (CLOSING.has(error.code)) reply.header('connection', 'close')
   const body = error.toBody(request.id)
   const isTrpc = request.url.startsWith('/trpc/')
@@ -51,9 +54,13 @@ const trpcEnvelope = (body: ReturnType<AppError['toBody']>, httpStatus: number) 
   },
 })
 
-/** Expected trouble is a warning, what nobody foresaw is an error with its cause. */
+/**
+ * Logs what an operator should hear of: trouble of ours or of the provider's. What nobody foresaw
+ * is an error, the rest a warning, each with its cause.
+ */
 export function logFailure(log: Log, error: AppError): void {
-  const { cause, code } = error
+  const { cause, code, row } = error
+  if (row.status < 500 && row.type !== 'upstream_error') return
   if (error.code === 'internal') log.error({ err: cause, code }, 'request failed')
   else log.warn({ err: cause, code }, 'request refused')
 }
@@ -68,12 +75,19 @@ export function addErrorHandlers(app: FastifyInstance): void {
 /** Errors of requests that never became one: answered on the bare socket. */
 export function createClientErrorHandler(headers: Record<string, string>) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
       socket.destroy()
       return
     }
     socket.end(rawResponse(fromSocket(error), headers))
   }
+}
+
+/** Whether an answer to an earlier request is on its way: ours would end up inside it. */
+function isAnswering(socket: Socket): boolean {
+  // Node's own handler looks there too; there is no public name for it.
+  const { _httpMessage: answer } = socket as Socket & { _httpMessage?: { headersSent: boolean } }
+  return answer?.headersSent === true
 }
 
 function fromSocket(error: NodeJS.ErrnoException): AppError {

@@ -32,7 +32,7 @@ export function watchRoutes(app: FastifyInstance): readonly RouteFacts[] {
     const { policy } = route.config ?? {}
     for (const method of [route.method].flat()) {
       // The preflight of the CORS plugin reads nothing and changes nothing.
-      if (method === 'OPTIONS' && policy === undefined) continue
+      if (method === 'OPTIONS' && route.url === '*') continue
       if (policy === undefined) throw new Error(`${method} ${route.url} declares no policy`)
       routes.push({ method, url: route.url, policy })
     }

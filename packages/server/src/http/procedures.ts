@@ -20,23 +20,29 @@ export interface ProcedureFacts {
 /** Reads the router once. Throws for a procedure that does not say who may call it. */
 export function listProcedures(router: AnyTRPCRouter): ProcedureFacts[] {
   const procedures = router._def.procedures as Record<string, AnyTRPCProcedure>
-  return Object.entries(procedures)
-    .filter(([, procedure]) => procedure._def.type !== 'subscription')
-    .map(([name, procedure]) => factsOf(name, procedure))
+  return Object.entries(procedures).flatMap(([name, procedure]) => {
+    const policy = policyOf(name, procedure)
+    return procedure._def.type === 'subscription' ? [] : [factsOf(name, procedure, policy)]
+  })
 }
 
-function factsOf(name: string, procedure: AnyTRPCProcedure): ProcedureFacts {
+function policyOf(name: string, procedure: AnyTRPCProcedure): Policy {
+  const { policy } = (procedure._def.meta ?? {}) as Meta
+  if (policy === undefined) throw new Error(`${name} does not declare who may call it`)
+  return policy
+}
+
+function factsOf(name: string, procedure: AnyTRPCProcedure, policy: Policy): ProcedureFacts {
   const { meta, type, inputs, output } = procedure._def as unknown as {
-    meta?: Meta
+    meta: Meta
     type: 'query' | 'mutation'
     inputs: unknown[]
     output?: unknown
   }
-  if (meta?.policy === undefined) throw new Error(`${name} does not declare who may call it`)
   const [input, ...more] = inputs
   if (!(input instanceof z.ZodType) || more.length > 0) throw new Error(`${name} needs one input`)
   if (!(output instanceof z.ZodType)) throw new Error(`${name} declares no output`)
-  const { openapi, policy, status = 200 } = meta
+  const { openapi, status = 200 } = meta
   const facts = { name, type, policy, input, output }
   return openapi === undefined
     ? facts

@@ -28,6 +28,27 @@ export function parseQuery(text: string): Query {
   return query
 }
 
+/**
+ * The named parameters of a query that takes these and no others. Given twice, one is refused like
+ * an unknown one: which of the two was meant cannot be known.
+ */
+export function takeParameters<N extends string>(
+  query: Query,
+  ...names: readonly N[]
+): Partial<Record<N, string>> {
+  for (const [name, value] of Object.entries(query)) {
+    if (!(names as readonly string[]).includes(name)) {
+      throw new AppError('invalid_input', `${name} is not a field of this request.`, {
+        param: name,
+      })
+    }
+    if (typeof value !== 'string') {
+      throw new AppError('invalid_input', `${name}: must be given once.`, { param: name })
+    }
+  }
+  return query as Partial<Record<N, string>>
+}
+
 function append(query: Query, name: string, value: string): void {
   const before = Object.hasOwn(query, name) ? query[name] : undefined
   if (before === undefined) query[name] = value

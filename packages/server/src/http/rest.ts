@@ -6,6 +6,7 @@ import { appErrorOf } from '../kernel/procedures.ts'
 import { type Coerce, createCoerce } from './coerce.ts'
 import { createContext } from './context.ts'
 import { listProcedures, type ProcedureFacts } from './procedures.ts'
+import { takeParameters } from './query.ts'
 
 const BODY_METHODS = new Set(['POST', 'PATCH', 'PUT'])
 
@@ -22,7 +23,8 @@ export function addRest(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter)
       handler: async (request, reply) => {
         const result = await call(deps, router, procedure, readInput, request, reply)
         reply.status(status)
-        return status === 204 ? reply.send() : reply.send(result)
+        if (status === 204) return reply.send()
+        return reply.type('application/json; charset=utf-8').send(JSON.stringify(result))
       },
     })
   }
@@ -65,7 +67,7 @@ function createReadInput({ input, rest }: ProcedureFacts): ReadInput {
 
 /** Body members are strict: only the path's strings are converted. */
 function fromBody(request: FastifyRequest, coerce: Coerce): unknown {
-  refuseFields(request.searchParams, 'The query string')
+  takeParameters(request.searchParams)
   const { body } = request
   if (body !== undefined && (typeof body !== 'object' || body === null || Array.isArray(body))) {
     throw new AppError('invalid_input', 'The body must be a JSON object.')
@@ -78,14 +80,6 @@ function fromQuery(request: FastifyRequest, coerce: Coerce): unknown {
     throw new AppError('invalid_input', `${request.method} takes no body.`)
   }
   return merge(coerce(request.searchParams), coerce(request.params as Record<string, string>))
-}
-
-function refuseFields(fields: object, where: string): void {
-  const [name] = Object.keys(fields)
-  if (name === undefined) return
-  throw new AppError('invalid_input', `${where} takes no fields here.`, {
-    param: name.slice(0, 200),
-  })
 }
 
 /** What the path says cannot be said again. */

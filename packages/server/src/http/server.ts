@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import cors from '@fastify/cors'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { AppError } from '../kernel/app-error.ts'
 import { canonicalAddress } from '../kernel/client-address.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { newRequestId } from '../kernel/ids.ts'
@@ -21,8 +22,21 @@ export interface HttpOptions {
   readonly trustProxy: readonly string[]
   readonly corsOrigins: readonly string[]
   readonly docs: boolean
-  /** Milliseconds for a JSON body to arrive; tests shorten it. */
-  readonly bodyTimeoutMs?: number
+  /** Tests shorten them. */
+  readonly timeouts?: Partial<Timeouts>
+}
+
+/** Milliseconds that a client may take. */
+export interface Timeouts {
+  readonly headers: number
+  /** A JSON body. */
+  readonly body: number
+  /** Headers and body of any kind together: Node has one bound for a whole server. */
+  readonly request: number
+  /** Between two looks at the bounds above, which Node does not time one by one. */
+  readonly check: number
+  /** Without taking any byte of the answer. */
+  readonly reading: number
 }
 
 export interface HttpServer {
@@ -36,16 +50,19 @@ export interface HttpServer {
 const JSON_BODY_BYTES = 64 * 1024
 const HEADER_BYTES = 16 * 1024
 const MAX_CONNECTIONS = 4096
-/** Node's own bound for a whole request; JSON bodies have a shorter one in `body.ts`. */
-const REQUEST_TIMEOUT_MS = 60_000
-const HEADERS_TIMEOUT_MS = 10_000
-const TIMEOUT_CHECK_MS = 2000
+const TIMEOUTS: Timeouts = {
+  headers: 10_000,
+  body: 15_000,
+  request: 60_000,
+  check: 2000,
+  reading: 60_000,
+}
 /** 5 s above the 60 s after which common load balancers drop an idle connection. */
 const KEEP_ALIVE_MS = 65_000
-const SLOW_READER_MS = 60_000
 
 export async function createHttpServer(deps: Deps, options: HttpOptions): Promise<HttpServer> {
   const headers = responseHeaders(deps.settings.publicUrl)
+  const timeouts = { ...TIMEOUTS, ...options.timeouts }
   const app = Fastify({
     loggerInstance: deps.log as FastifyBaseLogger,
     logController: new LogController({
@@ -55,16 +72,19 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
     genReqId: (request) => requestIdFrom(request.headers['x-request-id']) ?? newRequestId(),
     trustProxy: options.trustProxy.length > 0 ? [...options.trustProxy] : false,
     bodyLimit: JSON_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: timeouts.request,
     keepAliveTimeout: KEEP_ALIVE_MS,
     maxRequestsPerSocket: 1000,
-    return503OnClosing: true,
+    // Fastify would refuse in words of its own; `refuseWhenClosing` does it in ours.
+    return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: JSON_BODY_BYTES, querystringParser: () => ({}) },
     http: {
       maxHeaderSize: HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      headersTimeout: timeouts.headers,
+      connectionsCheckingInterval: timeouts.check,
+      // Node would refuse in words of its own; `body.ts` does it in ours.
+      requireHostHeader: false,
     },
     clientErrorHandler: createClientErrorHandler(headers) as never,
     frameworkErrors: (error, request, reply) => {
@@ -73,21 +93,27 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
     },
   })
   app.server.maxConnections = MAX_CONNECTIONS
+  // An expectation we do not know is no reason to refuse, nor to answer in Node's words.
+  app.server.on('checkExpectation', (request, response) =>
+    app.server.emit('request', request, response),
+  )
   const state = { draining: false }
   const routes = watchRoutes(app)
   addSecurityHeaders(app, headers)
   addErrorHandlers(app)
   addAccessLog(app)
-  endSlowReaders(app)
+  endSlowReaders(app, timeouts.reading)
+  refuseWhenClosing(app)
   if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
-  addBodyParsing(app, options.bodyTimeoutMs)
+  addBodyParsing(app, timeouts.body)
   addRest(app, deps, appRouter)
   addTrpc(app, deps, appRouter)
   addImages(app, deps)
   addSystem(app, deps, state)
   await addDocs(app, deps, { page: options.docs })
-  addMethodNotAllowed(app, [...routes], { preflight: options.corsOrigins.length > 0 })
-  return { app, routes, drain: () => void (state.draining = true) }
+  const served = [...routes]
+  addMethodNotAllowed(app, served, { preflight: options.corsOrigins.length > 0 })
+  return { app, routes: served, drain: () => void (state.draining = true) }
 }
 
 async function addCors(app: FastifyInstance, origins: readonly string[]): Promise<void> {
@@ -103,6 +129,8 @@ async function addCors(app: FastifyInstance, origins: readonly string[]): Promis
       'x-should-retry',
     ],
     maxAge: 600,
+    // An OPTIONS that is no preflight would be refused in the plugin's words.
+    strictPreflight: false,
   })
 }
 
@@ -124,13 +152,22 @@ function addAccessLog(app: FastifyInstance): void {
   })
 }
 
-/** A reader that takes nothing for a minute is cut off; making the image is not counted. */
-function endSlowReaders(app: FastifyInstance): void {
+/** Refuses what still arrives on open connections once the server closes. */
+function refuseWhenClosing(app: FastifyInstance): void {
+  let closing = false
+  app.addHook('preClose', async () => void (closing = true))
+  app.addHook('onRequest', (_request, _reply, done) =>
+    done(closing ? new AppError('shutting_down', undefined, { retryAfterSeconds: 1 }) : undefined),
+  )
+}
+
+/** A reader that takes nothing for a while is cut off; making the image is not counted. */
+function endSlowReaders(app: FastifyInstance, timeoutMs: number): void {
   app.addHook('onSend', (request, _reply, payload, done) => {
     const { socket } = request.raw
     // Node destroys a socket that times out, and sets its keep-alive timeout over this one once the
     // answer is out. An injected request has no socket.
-    if (socket instanceof Socket) socket.setTimeout(SLOW_READER_MS)
+    if (socket instanceof Socket) socket.setTimeout(timeoutMs)
     done(null, payload)
   })
 }

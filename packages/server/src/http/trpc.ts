@@ -1,11 +1,13 @@
 import type { AnyTRPCRouter } from '@trpc/server'
-import { fastifyRequestHandler } from '@trpc/server/adapters/fastify'
+import { resolveResponse } from '@trpc/server/http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { AppError } from '../kernel/app-error.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { appErrorOf } from '../kernel/procedures.ts'
 import { createContext } from './context.ts'
-import { logFailure } from './errors.ts'
+import { logFailure, sendError } from './errors.ts'
 import { parseJson } from './json.ts'
+import { queryOf, takeParameters } from './query.ts'
 
 /** Calls in one batch; each is counted by the limits. */
 const MAX_BATCH = 10
@@ -15,11 +17,13 @@ export function addTrpc(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter)
   app.route({
     method: ['GET', 'POST'],
     url: '/trpc/:path',
+    // tRPC would answer 204 to anybody.
+    exposeHeadRoute: false,
     config: { policy: { kind: 'per-procedure' } },
     handler: async (request, reply) => {
-      checkQueryInput(request)
-      // tRPC parses the text itself.
-      if (request.jsonText !== undefined) request.body = request.jsonText
+      const { input } = takeParameters(request.searchParams, 'batch', 'input')
+      // tRPC parses the text again by itself.
+      if (input !== undefined && input !== '') parseJson(input)
       await handle(deps, router, request, reply)
     },
   })
@@ -32,16 +36,18 @@ async function handle(
   reply: FastifyReply,
 ): Promise<void> {
   const { path } = request.params as { path: string }
-  await fastifyRequestHandler({
+  let early: AppError | undefined
+  const response = await resolveResponse({
     router,
-    req: request,
-    res: reply,
+    req: toFetchRequest(request),
     path,
+    error: null,
     maxBatchSize: MAX_BATCH,
-    createContext: () => createContext(deps, request, reply),
-    onError: ({ error }) => {
+    createContext: async () => createContext(deps, request, reply),
+    onError: ({ error, ctx }) => {
       const appError = appErrorOf(error)
-      if (appError.row.status >= 500) logFailure(request.log, appError)
+      if (ctx === undefined) early = appError
+      else logFailure(request.log, appError)
     },
     responseMeta: ({ errors }) => {
       const [error] = errors
@@ -58,9 +64,28 @@ async function handle(
       }
     },
   })
+  // Refused before there was a context: tRPC's own answer would not know the request's id.
+  if (early !== undefined) return sendError(request, reply, early)
+  // What tRPC answers depends on would stand in place of what CORS depends on.
+  const vary = reply.getHeader('vary')
+  if (typeof vary === 'string') response.headers.append('vary', vary)
+  await reply.send(response)
 }
 
-function checkQueryInput(request: FastifyRequest): void {
-  const { input } = request.searchParams
-  for (const text of input === undefined ? [] : [input].flat()) parseJson(text)
+/** Names of the headers that tRPC reads. */
+const READ_BY_TRPC = ['content-type', 'accept', 'trpc-accept'] as const
+
+/** The request as tRPC reads it. Its host is the client's word and must not decide whether a URL is valid. */
+function toFetchRequest(request: FastifyRequest): Request {
+  const { method, jsonText } = request
+  const headers = new Headers()
+  for (const name of READ_BY_TRPC) {
+    const value = request.headers[name]
+    if (typeof value === 'string') headers.set(name, value)
+  }
+  return new Request(`http://trpc.invalid/?${queryOf(request.url)}`, {
+    method,
+    headers,
+    ...(jsonText === undefined ? {} : { body: jsonText }),
+  })
 }
