@@ -49,3 +49,18 @@ test('a stranger registers, logs in, creates a key and gets a picture whose addr
   const fresh = new URL(again.json.url)
   expect((await app.request('GET', fresh.pathname + fresh.search)).status).toBe(200)
 })
+
+test('behind a path prefix every address that is handed out has the prefix', async () => {
+  await using prefixed = await createTestApp({
+    env: { PUBLIC_URL: 'https://example.com/pictures' },
+  })
+  const { key } = await prefixed.createKey(await prefixed.register())
+  const made = await prefixed.request('POST', '/v1/generate', { token: key, body: { prompt: 'x' } })
+  expect(made.headers['location']).toBe(`/pictures/v1/generations/${made.json.id}`)
+  const [image] = made.json.images
+  expect(image.url).toMatch(/^https:\/\/example\.com\/pictures\/files\//)
+  expect(image.thumbnail_url).toMatch(/^https:\/\/example\.com\/pictures\/v1\/images\//)
+  const { pathname, search } = new URL(image.url)
+  const stripped = pathname.replace('/pictures', '') + search
+  expect((await prefixed.request('GET', stripped)).status).toBe(200)
+})

@@ -12,6 +12,11 @@ export function createContext(deps: Deps, request: FastifyRequest, reply: Fastif
     requestId: request.id,
     ip: request.ip,
     authenticate: () => (principal ??= authenticate(deps, request)),
+    locationOf: (path) => prefixOf(deps.settings.publicUrl) + path,
     setHeader: (name, value) => void reply.header(name, value),
   }
 }
+
+/** The path of `PUBLIC_URL`; empty at the root. */
+const prefixOf = (publicUrl: string): string =>
+  URL.canParse(publicUrl) ? new URL(publicUrl).pathname.replace(/\/$/, '') : ''

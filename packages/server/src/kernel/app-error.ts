@@ -78,6 +78,9 @@ export function fromZod(error: ZodError): AppError {
   if (unknownKey !== undefined) {
     return new AppError('invalid_input', `${param} is not a field of this request.`, { param })
   }
+  if (param !== '' && /received undefined$/.test(issue.message)) {
+    return new AppError('invalid_input', `${param} is required.`, { param })
+  }
   return param === ''
     ? new AppError('invalid_input', `The request is not valid: ${issue.message}.`)
     : new AppError('invalid_input', `${param}: ${issue.message}.`, { param })

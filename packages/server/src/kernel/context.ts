@@ -9,6 +9,8 @@ export interface Context {
   readonly ip: string
   /** Reads the credential once, whoever asks; rejects with `invalid_token` or `invalid_api_key`. */
   authenticate(): Promise<Principal>
+  /** The address under which callers find a path of ours: with the prefix that a proxy strips. */
+  locationOf(path: string): string
   /** Sets a response header, on success and on error alike. */
   setHeader(name: string, value: string): void
 }

@@ -29,7 +29,7 @@ export const generateProcedure = scopedProcedure('generate')
   .mutation(({ ctx, input }) =>
     generate(ctx.deps, ctx.principal, input, (id) => {
       ctx.setHeader('x-generation-id', id)
-      ctx.setHeader('location', `/v1/generations/${id}`)
+      ctx.setHeader('location', ctx.locationOf(`/v1/generations/${id}`))
     }),
   )
 
