@@ -78,7 +78,7 @@ export function fromZod(error: ZodError): AppError {
   if (unknownKey !== undefined) {
     return new AppError('invalid_input', `${param} is not a field of this request.`, { param })
   }
-  if (param !== '' && /received undefined$/.test(issue.message)) {
+  if (param !== '' && issue.message.endsWith('received undefined')) {
     return new AppError('invalid_input', `${param} is required.`, { param })
   }
   return param === ''

@@ -1,7 +1,7 @@
 import bcrypt from 'bcrypt'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { openPostgres } from '../../db/client.ts'
+import { type DbHandle, openPostgres } from '../../db/client.ts'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
 import { unlockUser } from './auth.service.ts'
 
@@ -136,21 +136,29 @@ describe('AUTH-9: after five failures in a row an email must wait', () => {
 })
 
 describe('AUTH-9: parallel guesses cannot slip past the count', () => {
+  let pool: DbHandle | undefined
+  let second: TestApp
+  beforeAll(async () => {
+    const { url, handle } = app.database
+    // A pool of its own where there can be one, as another process would have.
+    const log = { onConnectionError: () => {} }
+    pool = url === undefined ? undefined : await openPostgres({ url }, log)
+    second = await createTestApp({ database: pool ?? handle })
+  })
+  afterAll(async () => {
+    await second[Symbol.asyncDispose]()
+    await pool?.close()
+  })
+
   test.each([
     ['a registered email', () => app.register().then(({ email }) => email)],
     ['an unknown email', async () => 'parallel-nobody@example.com'],
   ])('50 at once over two services run at most 5 compares for %s', async (_, makeEmail) => {
-    const { url, handle } = app.database
-    // A pool of its own where there can be one, as another process would have.
-    const log = { onConnectionError: () => {} }
-    const own = url === undefined ? undefined : await openPostgres({ url }, log)
-    await using second = await createTestApp({ database: own ?? handle })
     const email = await makeEmail()
     compare.mockClear()
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, n) => login(email, `guess ${n}`, n % 2 ? app : second)),
     )
-    await own?.close()
     const statuses = answers.map(({ status }) => status)
     expect(statuses.filter((status) => status === 401)).toHaveLength(5)
     expect(statuses.filter((status) => status === 429)).toHaveLength(45)

@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BootError, loadConfig } from '../../config.ts'
-import { createService } from '../../service.ts'
+import { parseId } from '../../kernel/ids.ts'
+import { createService, type Service } from '../../service.ts'
 import { type Account, createTestApp, JWT_SECRET, type TestApp } from '../../../test/harness.ts'
+import * as keys from './keys.service.ts'
 
 let app: TestApp
 let user: Account
@@ -14,11 +16,18 @@ beforeAll(async () => {
 afterAll(() => app[Symbol.asyncDispose]())
 
 const newSecret = () => randomBytes(32).toString('hex')
-/** The same database under other secrets. */
-const withSecrets = (env: Record<string, string>) =>
-  createTestApp({ database: app.database.handle, env })
-const use = async (key: string, on = app) =>
-  (await on.request('GET', '/v1/generations', { token: key })).status
+
+/** A service on the same database under other secrets. */
+function start(env: Record<string, string>): Promise<Service> {
+  const { dataDir, database } = app
+  const config = loadConfig({ DATA_DIR: dataDir, STORAGE: 'disk', JWT_SECRET, ...env })
+  return createService(config, { database: database.handle, log: pino({ level: 'silent' }) })
+}
+const owner = () => ({ userId: parseId('user', user.id)! })
+const create = ({ deps }: Service = app.service) =>
+  keys.create(deps, owner(), { name: 'a key', mode: 'test', scopes: ['read'] })
+const works = async (key: string, { deps }: Service = app.service) =>
+  (await keys.authenticate(deps, key)) !== undefined
 const pepperIds = async () => {
   const { db } = app.database.handle
   const rows = await db.selectFrom('api_key_secrets').select('pepper_id').distinct().execute()
@@ -28,11 +37,8 @@ const forgetKeys = () => app.database.handle.db.deleteFrom('api_key_secrets').ex
 
 /** Why a start with these secrets ends, or undefined when it does not. */
 async function bootFailure(env: Record<string, string>): Promise<unknown> {
-  const { dataDir, database } = app
-  const config = loadConfig({ DATA_DIR: dataDir, STORAGE: 'disk', JWT_SECRET, ...env })
-  const log = pino({ level: 'silent' })
   try {
-    await (await createService(config, { database: database.handle, log })).close()
+    await (await start(env)).close()
     return undefined
   } catch (error) {
     return error
@@ -41,44 +47,36 @@ async function bootFailure(env: Record<string, string>): Promise<unknown> {
 
 describe('KEY-2: the pepper of a key', () => {
   test('set later, API_KEY_PEPPER keeps the old keys and makes the new ones', async () => {
-    const { key: old } = await app.createKey(user)
+    const { key: old } = await create()
     const pepper = newSecret()
-    await using peppered = await withSecrets({ API_KEY_PEPPER: pepper })
-    const { key: fresh } = await peppered.createKey(user)
-    for (const key of [old, fresh]) expect(await use(key, peppered)).toBe(200)
-    expect(await use(fresh)).toBe(401)
+    await using peppered = await start({ API_KEY_PEPPER: pepper })
+    const { key: fresh } = await create(peppered)
+    for (const key of [old, fresh]) expect(await works(key, peppered)).toBe(true)
+    expect(await works(fresh)).toBe(false)
     expect(await pepperIds()).toHaveLength(2)
 
-    await using rotated = await withSecrets({ API_KEY_PEPPER: `${newSecret()},${pepper}` })
-    for (const key of [old, fresh]) expect(await use(key, rotated)).toBe(200)
+    await using rotated = await start({ API_KEY_PEPPER: `${newSecret()},${pepper}` })
+    for (const key of [old, fresh]) expect(await works(key, rotated)).toBe(true)
   })
 
   test('derived from JWT_SECRET, keeps keys working while the old secret is listed', async () => {
     await forgetKeys()
-    const { key: old } = await app.createKey(user)
-    const secret = newSecret()
-    await using both = await withSecrets({ JWT_SECRET: `${secret},${JWT_SECRET}` })
-    const token = (
-      await both.request('POST', '/v1/auth/login', {
-        body: { email: user.email, password: user.password },
-      })
-    ).json.access_token
-    const { key: fresh } = await both.createKey({ ...user, token })
-    for (const key of [old, fresh]) expect(await use(key, both)).toBe(200)
-    expect(await use(fresh)).toBe(401)
+    const { key: old } = await create()
+    await using both = await start({ JWT_SECRET: `${newSecret()},${JWT_SECRET}` })
+    const { key: fresh } = await create(both)
+    for (const key of [old, fresh]) expect(await works(key, both)).toBe(true)
+    expect(await works(fresh)).toBe(false)
   })
 })
 
 describe('KEY-2: a start without the pepper of active keys', () => {
   test('is refused with exit code 78, the count and the variables’ names', async () => {
     await forgetKeys()
-    const ids = []
-    for (let n = 0; n < 4; n++) ids.push((await app.createKey(user)).id)
-    await app.request('DELETE', `/v1/keys/${ids[0]}`, { token: user.token })
-    await app.request('PATCH', `/v1/keys/${ids[1]}`, {
-      token: user.token,
-      body: { disabled: true },
-    })
+    const { deps } = app.service
+    const [revoked, disabled] = [await create(), await create()]
+    for (let n = 0; n < 2; n++) await create()
+    await keys.revoke(deps, owner(), revoked.id)
+    await keys.update(deps, owner(), { id: disabled.id, disabled: true })
     const failure = await bootFailure({ JWT_SECRET: newSecret() })
     expect(failure).toBeInstanceOf(BootError)
     const { message, exitCode } = failure as BootError
@@ -94,8 +92,8 @@ describe('KEY-2: a start without the pepper of active keys', () => {
     await forgetKeys()
     const pepper = newSecret()
     {
-      await using peppered = await withSecrets({ API_KEY_PEPPER: pepper })
-      await peppered.createKey(user)
+      await using peppered = await start({ API_KEY_PEPPER: pepper })
+      await create(peppered)
     }
     const failure = await bootFailure({})
     expect((failure as BootError).message).toContain('1 active API key')
@@ -106,12 +104,11 @@ describe('KEY-2: a start without the pepper of active keys', () => {
   test('is let through once every key has been rotated or revoked', async () => {
     await forgetKeys()
     const secret = newSecret()
-    const [one, other] = [await app.createKey(user), await app.createKey(user)]
+    const [one, other] = [await create(), await create()]
     {
-      await using both = await withSecrets({ JWT_SECRET: `${secret},${JWT_SECRET}` })
-      const body = { grace_seconds: 600 }
-      await both.request('POST', `/v1/keys/${one.id}/rotate`, { token: user.token, body })
-      await both.request('DELETE', `/v1/keys/${other.id}`, { token: user.token })
+      await using both = await start({ JWT_SECRET: `${secret},${JWT_SECRET}` })
+      await keys.rotate(both.deps, owner(), { id: one.id, grace_seconds: 600 })
+      await keys.revoke(both.deps, owner(), other.id)
     }
     expect(await bootFailure({ JWT_SECRET: secret })).toBeUndefined()
   })
