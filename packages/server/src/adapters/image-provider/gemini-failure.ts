@@ -18,7 +18,8 @@ export function fromThrown(error: unknown, apiKey: string): ProviderError {
   const status = (error as { status?: unknown } | null)?.status
   if (typeof status === 'number' && error instanceof Error) {
     const envelope = readEnvelope(error.message)
-    return failureOfStatus(status, envelope?.message ?? error.message, retryDelay(envelope), cause)
+    // The whole body: what quota was hit stands in the details, not in Google's sentence.
+    return failureOfStatus(status, error.message, retryDelay(envelope), cause)
   }
   if (error instanceof SyntaxError) {
     return new ProviderError('upstream_invalid', 'The provider sent an unreadable answer.', {
