@@ -50,28 +50,15 @@ const RECOVERY_INTERVAL_MS = 60_000
 /** Builds what the entrances stand on: configuration, database, adapters. */
 export async function createApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
   const log = overrides.log ?? createLog({ level: config.log.level })
-  const lock = await lockIfEmbedded(config, overrides)
-  try {
-    return await assemble(config, overrides, log, lock)
-  } catch (error) {
-    await lock?.release()
-    throw error
-  }
-}
-
-async function assemble(
-  config: Config,
-  overrides: AppOverrides,
-  log: Logger,
-  lock: FolderLock | undefined,
-): Promise<App> {
+  await using opened = new AsyncDisposableStack()
+  const { database, lock } = await open(config, log, opened, overrides.database)
   const secrets = await loadSecrets(config)
-  const database = overrides.database ?? (await openDatabase(config, log))
   const { db } = database
   await migrateSchema(config, db, log)
   const address = { url: config.server.publicUrl ?? '' }
   const settings = settingsOf(config, address)
   const background = createBackground(log)
+  opened.defer(() => background.drain())
   const now = overrides.now ?? (() => new Date())
   const codec = createSharpCodec()
   const deps: Deps = {
@@ -95,20 +82,19 @@ async function assemble(
   const embedded = database.engine === 'pglite'
   const recovered = await recoverAbandoned(deps, { all: embedded })
   if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')
-  const recovery = embedded ? undefined : recoverRegularly(deps)
+  if (!embedded) {
+    const recovery = recoverRegularly(deps)
+    opened.defer(() => clearInterval(recovery))
+  }
   for (const warning of bootWarnings(config)) log.warn(warning)
+  const owned = opened.move()
   return {
     deps,
     async setAddress(url) {
       address.url ||= url
       await lock?.setAddress(address.url)
     },
-    async close() {
-      clearInterval(recovery)
-      await background.drain()
-      if (overrides.database === undefined) await database.close()
-      await lock?.release()
-    },
+    close: () => owned.disposeAsync(),
   }
 }
 
@@ -122,10 +108,11 @@ export type OperatorDeps = Pick<Deps, 'db' | 'passwords' | 'settings'> & {
 export async function openDeps(
   config: Config,
 ): Promise<{ deps: OperatorDeps; close(): Promise<void> }> {
-  const lock = await lockIfEmbedded(config, {})
   const log = createLog({ level: config.log.level })
-  const database = await openDatabase(config, log)
+  await using opened = new AsyncDisposableStack()
+  const { database } = await open(config, log, opened)
   const migrated = await migrateSchema(config, database.db, log)
+  const owned = opened.move()
   return {
     deps: {
       db: database.db,
@@ -133,28 +120,31 @@ export async function openDeps(
       settings: settingsOf(config, { url: config.server.publicUrl ?? '' }),
       migrated,
     },
-    async close() {
-      await database.close()
-      await lock?.release()
-    },
+    close: () => owned.disposeAsync(),
   }
 }
 
-async function lockIfEmbedded(
+/** Opens the database, an embedded one under its folder's lock; what is opened is closed by the stack. */
+async function open(
   config: Config,
-  overrides: AppOverrides,
-): Promise<FolderLock | undefined> {
-  if (config.database.url !== undefined || overrides.database !== undefined) return undefined
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  return lockFolder(config.dataDir)
+  log: Log,
+  opened: AsyncDisposableStack,
+  given?: DbHandle,
+): Promise<{ database: DbHandle; lock: FolderLock | undefined }> {
+  if (given !== undefined) return { database: given, lock: undefined }
+  const { url } = config.database
+  const lock = url === undefined ? opened.use(await lockDataDir(config)) : undefined
+  const database =
+    url === undefined
+      ? await openPglite({ folder: join(config.dataDir, 'db') }, dbLogOf(log))
+      : await openPostgres({ url }, dbLogOf(log))
+  opened.defer(() => database.close())
+  return { database, lock }
 }
 
-function openDatabase(config: Config, log: Log): Promise<DbHandle> {
-  const dbLog = dbLogOf(log)
-  const { url } = config.database
-  return url === undefined
-    ? openPglite({ folder: join(config.dataDir, 'db') }, dbLog)
-    : openPostgres({ url }, dbLog)
+async function lockDataDir(config: Config): Promise<FolderLock> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  return lockFolder(config.dataDir)
 }
 
 /** Behind a transaction pooler the migration lock needs a session of its own. */

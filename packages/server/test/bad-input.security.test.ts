@@ -387,7 +387,6 @@ describe('bounds that one type does not say', () => {
     ['auth.register', { email: 'ok@c.example', password: 'correct horse', name: ' ' }],
     ['auth.register', { email: 'ok@c.example', password: 'correct horse', name: emoji(65) }],
     ['auth.login', { email: 'ok@c.example', password: '' }],
-    ['auth.login', { email: 'ok@c.example', password: 'x'.repeat(1025) }],
     ['usage.get', { from: '2026-02-30' }],
     ['usage.get', { from: '2026-1-1' }],
     ['usage.get', { from: '2026-01-02', to: '2026-01-01' }],

@@ -54,6 +54,14 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   }
 }
 
+/** A database that the test made itself and closes itself. */
+const borrowed = (handle: DbHandle): TestDatabase => ({
+  handle,
+  url: undefined,
+  statements: [],
+  [Symbol.asyncDispose]: async () => {},
+})
+
 async function onServer(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -126,7 +134,8 @@ const BCRYPT_COST = 4
 
 /** The whole service on a fresh database, quick enough for every test file to have its own. */
 export async function createTestApp({ env, ...overrides }: TestAppOptions = {}): Promise<TestApp> {
-  const database = await createTestDatabase()
+  const database =
+    overrides.database === undefined ? await createTestDatabase() : borrowed(overrides.database)
   const dataDir = await mkdtemp(join(tmpdir(), 'nanobanana-test-'))
   const logs: Record<string, unknown>[] = []
   const log = pino(

@@ -6,7 +6,7 @@ export const UserId = typeId('user', 'user_01jd5xk3f8e2r9v7m6q4t0w1yz')
 // Broad bounds only: what is an acceptable address or password is decided by the service, so that
 // register, login and password change cannot drift apart.
 const email = text().min(3).max(320).describe('Email address, 254 bytes at most; case is ignored.')
-const password = text().min(1).max(1024).meta({
+const password = text().min(1).meta({
   format: 'password',
   description: 'At least 8 characters, at most 72 bytes of UTF-8.',
 })

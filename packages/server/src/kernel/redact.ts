@@ -1,8 +1,11 @@
 const MARK = '[redacted]'
 
-/** Names whose value is never logged, in the spellings of headers, JSON and code. */
+/**
+ * Names whose value is never logged, in the spellings of headers, JSON and code. A database's error
+ * carries the values of the statement as `params` and `detail`.
+ */
 const SECRET_NAME =
-  /^(?:authorization|cookies?|setcookie|proxyauthorization|xapikey|xgoogapikey|apikey|key|sig|signature|jwt|pepper)$|password|passwd|passphrase|secret|token$|credential|signature$|apikey$/
+  /^(?:authorization|cookies?|setcookie|proxyauthorization|xapikey|xgoogapikey|apikey|key|sig|signature|jwt|pepper|params|parameters|detail)$|password|passwd|passphrase|secret|token$|credential|signature$|apikey$/
 
 const plain = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '')
 

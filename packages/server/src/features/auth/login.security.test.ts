@@ -151,3 +151,15 @@ test.runIf(process.env['LONG_TESTS'])(
     expect(most / least, medians.join(' ms, ')).toBeLessThan(1.05)
   },
 )
+
+describe('AUTH-4: a password of any length', () => {
+  test('is refused like a wrong one at login, and by its name at registration', async () => {
+    const account = { email: 'long@example.com', password: 'x'.repeat(5000) }
+    const login = await app.request('POST', '/v1/auth/login', { body: account })
+    expect(login.status).toBe(401)
+    expect(login.json.error.code).toBe('invalid_credentials')
+    const registration = await app.request('POST', '/v1/auth/register', { body: account })
+    expect(registration.status).toBe(400)
+    expect(registration.json.error).toMatchObject({ code: 'password_too_long', param: 'password' })
+  })
+})
