@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { BootError, loadConfig } from '../config.ts'
+import { BootError, type Config, loadConfig } from '../config.ts'
 import { consoleIo, type Io, type Print } from './io.ts'
 import { migrateCommand } from './migrate.ts'
 import { serve } from './serve.ts'
@@ -20,9 +20,13 @@ Configuration comes from the environment; see .env.example.`
 const EX_USAGE = 64
 
 /** Runs one command and resolves to the exit code. */
-export async function runCommand(args: readonly string[], io: Io = consoleIo): Promise<number> {
+export async function runCommand(
+  args: readonly string[],
+  io: Io = consoleIo,
+  load: () => Config = loadConfig,
+): Promise<number> {
   try {
-    return await dispatch(args, io)
+    return await dispatch(args, io, load)
   } catch (error) {
     if (error instanceof BootError) {
       io.fail(error.message)
@@ -33,17 +37,17 @@ export async function runCommand(args: readonly string[], io: Io = consoleIo): P
   }
 }
 
-async function dispatch(args: readonly string[], io: Io): Promise<number> {
+async function dispatch(args: readonly string[], io: Io, load: () => Config): Promise<number> {
   const { values, positionals } = parse(args)
   const [command = 'serve', ...rest] = positionals
   if (values.help) return say(io.print, 0)
   if (command === 'serve' && rest.length === 0) {
-    await serve(loadConfig(), (url) => io.print(`NanoBanana listens on ${url}`))
+    await serve(load(), (url) => io.print(`NanoBanana listens on ${url}`))
     return 0
   }
-  if (command === 'migrate' && rest.length === 0) return migrateCommand(loadConfig(), io)
+  if (command === 'migrate' && rest.length === 0) return migrateCommand(load(), io)
   if (command === 'user')
-    return (await userCommand(loadConfig, rest, values, io)) ?? say(io.fail, EX_USAGE)
+    return (await userCommand(load, rest, values, io)) ?? say(io.fail, EX_USAGE)
   return say(io.fail, EX_USAGE)
 }
 

@@ -1,0 +1,98 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { loadConfig } from '../config.ts'
+import { lockFolder } from '../db/folder-lock.ts'
+import { createService } from '../service.ts'
+import { runCommand } from './run.ts'
+
+const EMAIL = 'ada@example.com'
+const PASSWORD = 'correct horse battery'
+
+let dataDir: string
+const load = () =>
+  loadConfig({ DATA_DIR: dataDir, PORT: '0', LOG_LEVEL: 'silent', BCRYPT_COST: '10' })
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'nanobanana-commands-'))
+  await withService((post) => post('/v1/auth/register', { email: EMAIL, password: PASSWORD }))
+})
+afterAll(() => rm(dataDir, { recursive: true, force: true }))
+
+type Post = (path: string, body: object) => Promise<number>
+
+/** Starts the service on the folder, as an operator would between two commands. */
+async function withService<T>(work: (post: Post) => Promise<T>): Promise<T> {
+  await using service = await createService(load())
+  return await work(async (url, payload) => {
+    const { statusCode } = await service.http.app.inject({ method: 'POST', url, payload })
+    return statusCode
+  })
+}
+const login = (password = PASSWORD) =>
+  withService((post) => post('/v1/auth/login', { email: EMAIL, password }))
+
+async function run(args: string[], input = '') {
+  const lines: string[] = []
+  const print = (line: string) => void lines.push(line)
+  const code = await runCommand(args, { print, fail: print, readInput: async () => input }, load)
+  return { code, output: lines.join('\n') }
+}
+
+test('migrate says that the schema is up to date', async () => {
+  expect(await run(['migrate'])).toEqual({ code: 0, output: 'The schema is up to date.' })
+})
+
+test('user disable refuses the account, and --undo lets it in again', async () => {
+  expect(await run(['user', 'disable', EMAIL])).toEqual({ code: 0, output: 'Done.' })
+  expect(await login()).toBe(401)
+  expect((await run(['user', 'disable', EMAIL, '--undo'])).code).toBe(0)
+  expect(await login()).toBe(200)
+})
+
+test('user unlock lifts the wait after failed logins', async () => {
+  const statuses = await withService(async (post) => {
+    const all: number[] = []
+    for (let n = 0; n < 6; n++) {
+      all.push(await post('/v1/auth/login', { email: EMAIL, password: 'a wrong password' }))
+    }
+    return all
+  })
+  expect(statuses).toEqual([401, 401, 401, 401, 401, 429])
+  expect((await run(['user', 'unlock', EMAIL])).code).toBe(0)
+  expect(await login()).toBe(200)
+})
+
+test('user set-limit takes dollars or none, and user reset-password a password from its input', async () => {
+  expect((await run(['user', 'set-limit', EMAIL, '12.5'])).code).toBe(0)
+  expect((await run(['user', 'set-limit', EMAIL, 'none'])).code).toBe(0)
+  expect((await run(['user', 'set-limit', EMAIL, '-1'])).code).toBe(64)
+  const weak = await run(['user', 'reset-password', EMAIL], 'password123')
+  expect(weak.code).toBe(1)
+  expect(weak.output).not.toContain('password123')
+  expect((await run(['user', 'reset-password', EMAIL], 'another horse battery')).code).toBe(0)
+  expect(await login('another horse battery')).toBe(200)
+})
+
+test('a command for an account that is not there ends with 1, a wrong call with 64 and the usage', async () => {
+  expect((await run(['user', 'disable', 'nobody@example.com'])).code).toBe(1)
+  for (const args of [
+    ['user'],
+    ['user', 'promote', EMAIL],
+    ['dance'],
+    ['--loud'],
+    ['migrate', 'x'],
+  ]) {
+    const { code, output } = await run(args)
+    expect(code).toBe(64)
+    expect(output).toContain('Usage: nanobanana-server')
+  }
+})
+
+test('a command on a folder that another process uses ends with 78 and one clear line', async () => {
+  await using _lock = await lockFolder(dataDir)
+  const { code, output } = await run(['migrate'])
+  expect(code).toBe(78)
+  expect(output).toContain(dataDir)
+})
