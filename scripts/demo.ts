@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Generation, NanoBanana, NanoBananaError } from '../packages/sdk/src/index.ts'
-import { BootError, type Config, loadConfig } from '../packages/server/src/config.ts'
+import { BootError, type Config } from '../packages/server/src/config.ts'
+import { readConfig } from '../packages/server/src/app.ts'
 import { readOwner } from '../packages/server/src/db/folder-lock.ts'
 import { createService } from '../packages/server/src/service.ts'
 
@@ -73,7 +74,7 @@ async function save(generation: Generation, service: Running): Promise<void> {
 
 try {
   const prompt = process.argv.slice(2).join(' ').trim() || 'a banana astronaut'
-  const config = loadConfig(undefined, {
+  const config = readConfig({
     storageFallback: 'disk',
     defaults: { LOG_LEVEL: 'warn' },
   })

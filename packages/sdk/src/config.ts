@@ -14,7 +14,7 @@ export interface ClientOptions {
   baseUrl?: string | undefined
   /** Sends the requests. Default: the global `fetch`. */
   fetch?: Fetch | undefined
-  /** Milliseconds for one attempt, `Infinity` for no bound. Default 120 000. */
+  /** Milliseconds for one attempt, `Infinity` for no bound. Default 300 000: a picture takes its time. */
   timeoutMs?: number | undefined
 }
 
@@ -28,7 +28,8 @@ export interface Config {
 }
 
 const DEFAULT_BASE_URL = 'http://127.0.0.1:3000'
-const DEFAULT_TIMEOUT_MS = 120_000
+/** Above the service's own bound of 290 s: giving up first would leave a paid picture behind. */
+const DEFAULT_TIMEOUT_MS = 300_000
 
 export function readConfig(options: ClientOptions): Config {
   return {

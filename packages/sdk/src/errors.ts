@@ -128,8 +128,8 @@ export class ConnectionError extends NanoBananaError {
 export class TimeoutError extends NanoBananaError {
   override readonly name = 'TimeoutError'
 
-  constructor(message: string, details: Pick<ErrorDetails, 'requestId' | 'generationId'> = {}) {
-    super(message, { ...details, code: 'timeout', type: 'connection_error', shouldRetry: true })
+  constructor(message: string, details: Omit<ErrorDetails, 'code' | 'type'>) {
+    super(message, { ...details, code: 'timeout', type: 'connection_error' })
   }
 }
 

@@ -17,6 +17,8 @@ export interface Exchange {
 }
 
 interface Limits {
+  /** Whether a second try could do the same thing twice. */
+  readonly repeatable: boolean
   readonly signal: AbortSignal | undefined
   readonly timeoutMs: number
 }
@@ -24,7 +26,7 @@ interface Limits {
 /** Above this a timer of Node and browsers fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-export function startExchange(config: Config, { signal, timeoutMs }: Limits): Exchange {
+export function startExchange(config: Config, { repeatable, signal, timeoutMs }: Limits): Exchange {
   const controller = new AbortController()
   let timedOut = false
   let sent = false
@@ -51,11 +53,11 @@ export function startExchange(config: Config, { signal, timeoutMs }: Limits): Ex
     },
     toError: (thrown) => {
       if (signal?.aborted) return signal.reason
-      if (timedOut) return new TimeoutError(`No answer within ${timeoutMs} ms.`, answer)
+      if (timedOut) return timeout(timeoutMs, repeatable, answer)
       const body = errorBodyOf(thrown)
       if (body !== undefined && answer !== undefined) return fromBody(body, answer)
       const cause = (thrown as { cause?: unknown }).cause ?? thrown
-      return sent ? connectionError(config.baseUrl, answer, cause) : cause
+      return sent ? connectionError(config.baseUrl, repeatable, answer, cause) : cause
     },
     end: () => {
       clearTimeout(timer)
@@ -84,13 +86,17 @@ function toMs(header: string | null): number | undefined {
 const toBoolean = (header: string | null): boolean | undefined =>
   header === null ? undefined : header === 'true'
 
+const timeout = (timeoutMs: number, shouldRetry: boolean, answer: AnswerFacts | undefined) =>
+  new TimeoutError(`No answer within ${timeoutMs} ms.`, { ...answer, shouldRetry })
+
 function connectionError(
   baseUrl: string,
+  repeatable: boolean,
   answer: AnswerFacts | undefined,
   cause: unknown,
 ): ConnectionError {
   return answer === undefined
-    ? new ConnectionError(`${baseUrl} could not be reached.`, { shouldRetry: true, cause })
+    ? new ConnectionError(`${baseUrl} could not be reached.`, { shouldRetry: repeatable, cause })
     : new ConnectionError(`${baseUrl} answered ${answer.status}, but not as this API does.`, {
         ...answer,
         shouldRetry: isTransient(answer.status),

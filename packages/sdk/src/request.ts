@@ -29,7 +29,7 @@ export function createRequest(config: Config): Request {
     const { signal } = options ?? {}
     const timeoutMs = checkTimeout(options?.timeoutMs ?? config.timeoutMs)
     signal?.throwIfAborted()
-    const exchange = startExchange(config, { signal, timeoutMs })
+    const exchange = startExchange(config, { repeatable: type === 'query', signal, timeoutMs })
     // A client of its own per call: tRPC's fetch is not told which call it sends.
     const url = `${config.baseUrl}/trpc`
     const fetch = (address: unknown, init: unknown) =>

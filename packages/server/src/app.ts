@@ -5,12 +5,19 @@ import type { Logger } from 'pino'
 import { createSharpCodec } from './adapters/image-codec/sharp.ts'
 import { createGeminiProvider } from './adapters/image-provider/gemini.ts'
 import { createSandboxProvider } from './adapters/image-provider/sandbox.ts'
+import { attempt } from './adapters/object-store/attempt.ts'
 import { createDiskObjectStore } from './adapters/object-store/disk.ts'
 import { createInlineObjectStore } from './adapters/object-store/inline.ts'
 import { createS3ObjectStore } from './adapters/object-store/s3.ts'
 import { createMemoryRateLimiter } from './adapters/rate-limiter/memory.ts'
-import { BootError, bootWarnings, type Config } from './config.ts'
-import { type Db, type DbHandle, openPglite, openPostgres } from './db/client.ts'
+import {
+  BootError,
+  bootWarnings,
+  type Config,
+  loadConfig,
+  type LoadConfigOptions,
+} from './config.ts'
+import { type DbHandle, openPglite, openPostgres } from './db/client.ts'
 import { type FolderLock, lockFolder } from './db/folder-lock.ts'
 import { migrate } from './db/migrate.ts'
 import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
@@ -23,7 +30,13 @@ import { createLog, type Log } from './kernel/log.ts'
 import { loadSecrets } from './kernel/secrets.ts'
 import { signPath } from './kernel/signed-url.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
-import type { ObjectStore } from './ports/object-store.ts'
+import type { CurrentObjectStore, ObjectStore, StorageKind } from './ports/object-store.ts'
+
+const catalogue = createCatalogue(MODELS)
+
+/** The checked environment, with a default model that exists. */
+export const readConfig = (options: Omit<LoadConfigOptions, 'modelNames'> = {}): Config =>
+  loadConfig(undefined, { ...options, modelNames: catalogue.names })
 
 /** What tests put in place of the real parts. */
 export interface AppOverrides {
@@ -54,7 +67,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const { database, lock } = await open(config, log, opened, overrides.database)
   const secrets = await loadSecrets(config)
   const { db } = database
-  await migrateSchema(config, db, log)
+  await migrateSchema(config, database, log, overrides.database)
   const address = { url: config.server.publicUrl ?? '' }
   const settings = settingsOf(config, address)
   const background = createBackground(log)
@@ -64,19 +77,16 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const deps: Deps = {
     db,
     providers: { ...providersOf(config, codec), ...overrides.providers },
-    objectStore: overrides.objectStore ?? (await openStore(config, { db, settings, secrets, now })),
+    objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
     rateLimiter: createMemoryRateLimiter(),
     codec,
     passwords: passwordsOf(config, overrides.bcryptCost),
-    catalogue: createCatalogue(MODELS),
+    catalogue,
     settings,
     secrets,
     background,
     log,
     now,
-  }
-  if (deps.catalogue.find(settings.defaultModel) === undefined) {
-    throw new BootError(`DEFAULT_MODEL names no model of the catalogue: ${settings.defaultModel}`)
   }
   await refuseUnreadableKeys(deps)
   const embedded = database.engine === 'pglite'
@@ -91,7 +101,8 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   return {
     deps,
     async setAddress(url) {
-      address.url ||= url
+      // Nobody reaches the unspecified address itself.
+      address.url ||= url.replace('[::]', '[::1]')
       await lock?.setAddress(address.url)
     },
     close: () => owned.disposeAsync(),
@@ -111,7 +122,7 @@ export async function openDeps(
   const log = createLog({ level: config.log.level })
   await using opened = new AsyncDisposableStack()
   const { database } = await open(config, log, opened)
-  const migrated = await migrateSchema(config, database.db, log)
+  const migrated = await migrateSchema(config, database, log)
   const owned = opened.move()
   return {
     deps: {
@@ -147,11 +158,18 @@ async function lockDataDir(config: Config): Promise<FolderLock> {
   return lockFolder(config.dataDir)
 }
 
-/** Behind a transaction pooler the migration lock needs a session of its own. */
-async function migrateSchema(config: Config, db: Db, log: Log): Promise<string[]> {
-  const { directUrl, url } = config.database
-  if (directUrl === undefined || directUrl === url) return migrate(db)
-  const direct = await openPostgres({ url: directUrl, maxConnections: 2 }, dbLogOf(log))
+/** On Postgres over a connection without the limits of requests, and past a transaction pooler. */
+async function migrateSchema(
+  { database: { directUrl, url } }: Config,
+  { db }: DbHandle,
+  log: Log,
+  given?: DbHandle,
+): Promise<string[]> {
+  if (given !== undefined || url === undefined) return migrate(db)
+  const direct = await openPostgres(
+    { url: directUrl ?? url, maxConnections: 2, timeouts: false },
+    dbLogOf(log),
+  )
   try {
     return await migrate(direct.db)
   } finally {
@@ -200,11 +218,40 @@ function providersOf({ provider }: Config, codec: ImageCodec): Deps['providers']
   return { live, test }
 }
 
+type StoreParts = Pick<Deps, 'db' | 'settings' | 'secrets' | 'now'>
+
+async function openStores(
+  config: Config,
+  parts: StoreParts,
+  given?: ObjectStore,
+): Promise<CurrentObjectStore> {
+  const current = given ?? (await openStore(config, config.storage, parts))
+  const opened = new Map<StorageKind, Promise<ObjectStore>>()
+  return {
+    ...current,
+    async other(kind) {
+      const storage = storageOf(config, kind)
+      if (storage === undefined) return undefined
+      const open = () => openStore(config, storage, parts)
+      const store = opened.get(kind) ?? attempt(`open the store ${kind}`, open)
+      opened.set(kind, store)
+      // A later use tries again.
+      store.catch(() => opened.delete(kind))
+      return store
+    },
+  }
+}
+
+function storageOf({ storage }: Config, kind: StorageKind): Config['storage'] | undefined {
+  if (kind === storage.kind) return storage
+  return kind === 's3' ? undefined : { kind }
+}
+
 async function openStore(
   config: Config,
-  { db, settings, secrets, now }: Pick<Deps, 'db' | 'settings' | 'secrets' | 'now'>,
+  storage: Config['storage'],
+  { db, settings, secrets, now }: StoreParts,
 ): Promise<ObjectStore> {
-  const { storage } = config
   if (storage.kind === 'inline') return createInlineObjectStore(db)
   const { urlTtlSeconds } = settings
   if (storage.kind === 's3') return createS3ObjectStore({ ...storage, urlTtlSeconds, now })
@@ -227,7 +274,8 @@ async function refuseUnreadableKeys(deps: Pick<Deps, 'db' | 'secrets'>): Promise
   if (count === 0) return
   throw new BootError(
     `${count} active API keys were made under a secret that is no longer configured. ` +
-      'Put it back into JWT_SECRET or API_KEY_PEPPER, or revoke these keys first.',
+      'Put it back into JWT_SECRET or API_KEY_PEPPER, or, if it is lost, revoke these keys with: ' +
+      'nanobanana-server keys revoke-unreadable',
   )
 }
 

@@ -350,8 +350,22 @@ describe('.env.example', () => {
   })
 })
 
+test('a default model that is not in the catalogue is told with the other faults', () => {
+  const env = { DEFAULT_MODEL: 'nope', BCRYPT_COST: '3' }
+  expect(() => loadConfig(env, { modelNames: ['a', 'b'] })).toThrow(
+    expect.objectContaining({
+      problems: expect.arrayContaining(['DEFAULT_MODEL names no model; it may be a, b']),
+    }),
+  )
+})
+
 describe('warnings', () => {
-  const exposed = { HOST: '0.0.0.0', GEMINI_API_KEY: 'real-key' }
+  const exposed = {
+    HOST: '0.0.0.0',
+    GEMINI_API_KEY: 'real-key',
+    PUBLIC_URL: 'https://images.example.com',
+    TRUST_PROXY: '10.0.0.0/8',
+  }
   const warnings = (env: Record<string, string>) => bootWarnings({ ...loadConfig(env), inert: [] })
 
   test('names that are set but have no effect in this version are listed', () => {
@@ -360,15 +374,16 @@ describe('warnings', () => {
     ])
   })
 
-  test('tells that strangers can spend', () => {
-    expect(warnings(exposed)).toEqual([expect.stringContaining('Strangers can spend')])
+  test('tells that strangers can spend, also where a limit is set that nothing enforces yet', () => {
+    for (const env of [exposed, { ...exposed, DEFAULT_MONTHLY_LIMIT_USD: '5' }]) {
+      expect(warnings(env)).toEqual([expect.stringContaining('Strangers can spend')])
+    }
   })
 
   test.each([
     [{ ...exposed, HOST: '127.0.0.1' }],
     [{ ...exposed, HOST: '::1' }],
     [{ ...exposed, REGISTRATION: 'closed' }],
-    [{ ...exposed, DEFAULT_MONTHLY_LIMIT_USD: '5' }],
     [{ ...exposed, GEMINI_API_KEY: '' }],
     [{}],
   ])('%o is quiet', (env) => {
@@ -379,6 +394,8 @@ describe('warnings', () => {
     [{ ...POSTGRES, RATE_LIMIT_STORE: 'memory' }, 'RATE_LIMIT_STORE=memory'],
     [{ WEBHOOK_ALLOW_PRIVATE: 'true' }, 'WEBHOOK_ALLOW_PRIVATE'],
     [{ DRAIN_TIMEOUT: '10' }, 'DRAIN_TIMEOUT'],
+    [{ HOST: '0.0.0.0' }, 'PUBLIC_URL is unset'],
+    [{ PUBLIC_URL: 'https://images.example.com' }, 'TRUST_PROXY'],
   ])('%o is warned of', (env, part) => {
     expect(warnings(env)).toEqual([expect.stringContaining(part)])
   })

@@ -13,6 +13,8 @@ export { bootWarnings } from './config/warnings.ts'
 export interface LoadConfigOptions {
   /** Where images go when neither STORAGE nor credentials say it; default `inline`. */
   storageFallback?: StorageFallback
+  /** Names that DEFAULT_MODEL may have; unset: any. */
+  modelNames?: readonly string[]
   /** Values of names that the environment leaves out. */
   defaults?: Env
 }
@@ -22,6 +24,7 @@ export function loadConfig(env: Env = process.env, options: LoadConfigOptions = 
   const reading = readEnvironment({ ...options.defaults, ...env })
   const storage = resolveStorage(reading, options.storageFallback ?? 'inline')
   checkTogether(reading)
+  checkModel(reading, options.modelNames)
   if (reading.problems.length > 0) throw new ConfigError(reading.problems)
   // Without a problem every name was parsed.
   const inert = INERT_NAMES.filter(reading.isSet)
@@ -42,6 +45,12 @@ function checkTogether({ values, problems, isSet }: Reading): void {
   const { METRICS_PORT: metricsPort, PORT: port } = values
   if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port)
     problems.push('METRICS_PORT and PORT are the same')
+}
+
+function checkModel({ values, problems }: Reading, names: readonly string[] | undefined): void {
+  const { DEFAULT_MODEL: model } = values
+  if (model === undefined || names === undefined || names.includes(model)) return
+  problems.push(`DEFAULT_MODEL names no model; it may be ${names.join(', ')}`)
 }
 
 /** libuv's own variable, so it is read as libuv reads it. */

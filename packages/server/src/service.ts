@@ -1,5 +1,5 @@
 import { type AppOverrides, createApp } from './app.ts'
-import type { Config } from './config.ts'
+import { BootError, type Config } from './config.ts'
 import { createHttpServer, type HttpServer, type Timeouts } from './http/server.ts'
 import type { Deps } from './kernel/deps.ts'
 
@@ -40,11 +40,30 @@ export async function createService(
     http,
     deps: app.deps,
     async listen() {
-      const { host, port } = config.server
-      await app.setAddress(await http.app.listen({ host, port }))
+      await app.setAddress(await openPort(http, config.server))
       return app.deps.settings.publicUrl
     },
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+async function openPort({ app }: HttpServer, { host, port }: Config['server']): Promise<string> {
+  try {
+    return await app.listen({ host, port })
+  } catch (error) {
+    const why = whyNoPort((error as NodeJS.ErrnoException).code, host, port)
+    throw why === undefined ? error : new BootError(why, { cause: error })
+  }
+}
+
+function whyNoPort(code: string | undefined, host: string, port: number): string | undefined {
+  if (code === 'EADDRINUSE') {
+    const other = port === 65_535 ? port - 1 : port + 1
+    return `PORT ${port} is in use on ${host}; stop what uses it or choose another: PORT=${other}`
+  }
+  if (code === 'EACCES') {
+    return `PORT ${port} on ${host} is not for this process; choose one above 1023: PORT=3000`
+  }
+  return undefined
 }

@@ -1,9 +1,10 @@
+import { readConfig } from './app.ts'
 import { printBanner } from './commands/banner.ts'
 import { serve } from './commands/serve.ts'
-import { BootError, loadConfig } from './config.ts'
+import { BootError } from './config.ts'
 
 try {
-  const config = loadConfig(undefined, {
+  const config = readConfig({
     storageFallback: 'disk',
     // Leaves the screen to the lines below; LOG_LEVEL=info shows every request.
     defaults: { LOG_LEVEL: 'warn' },

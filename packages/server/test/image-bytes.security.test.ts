@@ -24,6 +24,8 @@ const BYTES_HEADERS = {
   'cache-control': 'private, max-age=31536000, immutable',
 }
 
+const OTHER_SECRET = 'another-test-only-secret-9876543210-zyx'
+
 const pathOf = (url: string) => new URL(url).pathname + new URL(url).search
 
 let app: TestApp
@@ -372,9 +374,10 @@ describe('OUT-4: signed addresses', () => {
     expect(await store.read(new URL(hers.url).pathname.slice('/files/'.length))).toBeUndefined()
   })
 
-  test('do not exist where the service does not serve files itself', async () => {
-    await using inline = await createWorld({ env: { STORAGE: 'inline' } })
-    expect(codeIn(await inline.request('GET', pathOf(made.url)))).toBe('route_not_found')
+  test('of another service are refused, also where new pictures are not files', async () => {
+    await using inline = await createWorld({ env: { STORAGE: 'inline', JWT_SECRET: OTHER_SECRET } })
+    expect(codeIn(await inline.request('GET', pathOf(made.url)))).toBe('not_found')
+    expect(codeIn(await inline.request('GET', new URL(made.url).pathname))).toBe('not_found')
   })
 })
 

@@ -66,7 +66,14 @@ export const Me = Account.extend({
 export type Me = z.infer<typeof Me>
 
 export const ChangePasswordInput = z
-  .strictObject({ current_password: password, new_password: password })
+  .strictObject({
+    current_password: password,
+    new_password: password,
+    revoke_keys: z
+      .boolean()
+      .default(false)
+      .describe('Revokes every API key of the account as well; by default they go on working.'),
+  })
   .meta({ id: 'ChangePasswordInput' })
 export type ChangePasswordInput = z.infer<typeof ChangePasswordInput>
 

@@ -50,7 +50,8 @@ export interface AuthApi {
   /**
    * Changes the password.
    *
-   * Every access token of the account ends, this one too; API keys go on working.
+   * Every access token of the account ends, this one too; API keys go on working unless
+   * `revoke_keys` is true.
    */
   password(input: ChangePasswordInput, options?: CallOptions): Promise<void>
   /**

@@ -76,6 +76,11 @@ export interface ChangePasswordInput {
   current_password: string
   /** At least 8 characters, at most 72 bytes of UTF-8. */
   new_password: string
+  /**
+   * Revokes every API key of the account as well; by default they go on working.
+   * @default false
+   */
+  revoke_keys?: boolean
 }
 
 export interface CreateKeyInput {

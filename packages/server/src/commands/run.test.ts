@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../config.ts'
 import { lockFolder } from '../db/folder-lock.ts'
-import { createService } from '../service.ts'
+import { createService, type Service } from '../service.ts'
 import { runCommand } from './run.ts'
 
 const EMAIL = 'ada@example.com'
@@ -75,12 +75,53 @@ test('user set-limit takes dollars or none, and user reset-password a password f
   expect(await login('another horse battery')).toBe(200)
 })
 
+test('keys revoke-unreadable lets a service start again whose secrets were lost', async () => {
+  const keyOf = async (service: Service) => {
+    const send = async (url: string, payload: object, token?: string) => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+      const answer = await service.http.app.inject({ method: 'POST', url, payload, headers })
+      return answer.json<{ access_token: string; key: string }>()
+    }
+    const credentials = { email: 'keys@example.com', password: PASSWORD }
+    await send('/v1/auth/register', credentials)
+    const { access_token: token } = await send('/v1/auth/login', credentials)
+    return (await send('/v1/keys', { name: 'a key', mode: 'test' }, token)).key
+  }
+  const works = async (service: Service, key: string) => {
+    const headers = { authorization: `Bearer ${key}` }
+    const url = '/v1/generations'
+    return (await service.http.app.inject({ method: 'GET', url, headers })).statusCode
+  }
+  const start = () => createService(load())
+  let old = ''
+  {
+    await using service = await start()
+    old = await keyOf(service)
+  }
+  await rm(join(dataDir, 'secrets.json'))
+  await expect(start()).rejects.toThrow(/1 active API keys.*keys revoke-unreadable/)
+  const revoked = await run(['keys', 'revoke-unreadable'])
+  expect(revoked).toEqual({ code: 0, output: 'Revoked 1 API key.' })
+  let fresh = ''
+  {
+    await using service = await start()
+    expect(await works(service, old)).toBe(401)
+    fresh = await keyOf(service)
+  }
+  const again = await run(['keys', 'revoke-unreadable'])
+  expect(again).toEqual({ code: 0, output: 'Revoked 0 API keys.' })
+  await using service = await start()
+  expect(await works(service, fresh)).toBe(200)
+})
+
 test('a command for an account that is not there ends with 1, a wrong call with 64 and the usage', async () => {
   expect((await run(['user', 'disable', 'nobody@example.com'])).code).toBe(1)
   for (const args of [
     ['user'],
     ['user', 'promote', EMAIL],
     ['dance'],
+    ['keys'],
+    ['keys', 'revoke-unreadable', 'now'],
     ['--loud'],
     ['migrate', 'x'],
   ]) {

@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
-import { BootError, type Config, loadConfig } from '../config.ts'
+import { readConfig } from '../app.ts'
+import { BootError, type Config } from '../config.ts'
 import { consoleIo, type Io, type Print } from './io.ts'
+import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { serve } from './serve.ts'
 import { userCommand } from './user.ts'
@@ -13,6 +15,7 @@ const USAGE = `Usage: nanobanana-server <command>
   user disable EMAIL [--undo]              refuses every credential of an account, or no longer
   user set-limit EMAIL USD|none            sets the monthly spending limit; none: the server's default
   user unlock EMAIL                        lifts the stop after failed logins
+  keys revoke-unreadable                   revokes the API keys whose JWT_SECRET or API_KEY_PEPPER is lost
 
 Configuration comes from the environment; see .env.example.`
 
@@ -23,7 +26,7 @@ const EX_USAGE = 64
 export async function runCommand(
   args: readonly string[],
   io: Io = consoleIo,
-  load: () => Config = loadConfig,
+  load: () => Config = readConfig,
 ): Promise<number> {
   try {
     return await dispatch(args, io, load)
@@ -46,6 +49,7 @@ async function dispatch(args: readonly string[], io: Io, load: () => Config): Pr
     return 0
   }
   if (command === 'migrate' && rest.length === 0) return migrateCommand(load(), io)
+  if (command === 'keys' && rest.join(' ') === 'revoke-unreadable') return keysCommand(load(), io)
   if (command === 'user')
     return (await userCommand(load, rest, values, io)) ?? say(io.fail, EX_USAGE)
   return say(io.fail, EX_USAGE)

@@ -9,14 +9,20 @@ export function bootWarnings(config: Config): string[] {
 
 const RULES: readonly (readonly [(config: Config) => boolean, string])[] = [
   [
-    ({ server, auth, provider, limits }) =>
+    ({ server, auth, provider }) =>
       auth.registration === 'open' &&
       provider.geminiApiKey !== undefined &&
-      !isLoopback(server.host) &&
-      limits.monthlyLimitMicros === undefined,
-    'Strangers can spend your money: registration is open, the provider is live, HOST is not ' +
-      'loopback and accounts have no limit. Set REGISTRATION=closed or token, or ' +
-      'DEFAULT_MONTHLY_LIMIT_USD.',
+      !isLoopback(server.host),
+    'Strangers can spend your money: registration is open, the provider is live and HOST is not ' +
+      'loopback. Set REGISTRATION=closed or token.',
+  ],
+  [
+    ({ server }) => !isLoopback(server.host) && server.publicUrl === undefined,
+    'PUBLIC_URL is unset, so image addresses name the address listened on, which others may not reach.',
+  ],
+  [
+    ({ server }) => server.publicUrl !== undefined && server.trustProxy.length === 0,
+    'PUBLIC_URL is set and TRUST_PROXY is not: behind a proxy all callers share its address and its limits.',
   ],
   [
     ({ database, limits }) => database.url !== undefined && limits.store === 'memory',

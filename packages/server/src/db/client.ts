@@ -27,21 +27,35 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 const LOCK_TIMEOUT_MS = 2000
 const POOL_WAIT_MS = 2000
 
+const REQUEST_TIMEOUTS = {
+  statement_timeout: STATEMENT_TIMEOUT_MS,
+  idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+  lock_timeout: LOCK_TIMEOUT_MS,
+}
+/** Zeroes would not be sent as the fields above; unsent, those of the role would hold. */
+const NO_TIMEOUTS = {
+  options: Object.keys(REQUEST_TIMEOUTS)
+    .map((name) => `-c ${name}=0`)
+    .join(' '),
+}
+
 const BIGINT_OID = 20
 
+export interface PostgresOptions {
+  readonly url: string
+  readonly maxConnections?: number
+  /** False: a statement may take as long as it likes, as a migration may. */
+  readonly timeouts?: boolean
+}
+
 /** Opens a pool on Postgres 15 or newer. */
-export async function openPostgres(
-  options: { url: string; maxConnections?: number },
-  log: DbLog,
-): Promise<DbHandle> {
+export async function openPostgres(options: PostgresOptions, log: DbLog): Promise<DbHandle> {
   const { default: pg } = await import('pg')
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: POOL_WAIT_MS,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-    lock_timeout: LOCK_TIMEOUT_MS,
+    ...(options.timeouts === false ? NO_TIMEOUTS : REQUEST_TIMEOUTS),
     types: {
       // Counts and micro-dollars stay below 2^53; PGlite already answers numbers.
       getTypeParser: ((oid: number, format: 'text' | 'binary') =>

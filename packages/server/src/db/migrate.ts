@@ -5,7 +5,8 @@ import { migrations } from './migrations/index.ts'
 
 /**
  * Brings the schema up to date and returns the names of what it ran. Several processes may call it
- * at once: kysely takes an advisory lock on Postgres, the others wait and find nothing to do.
+ * at once: kysely takes an advisory lock on Postgres, the others wait and find nothing to do. That
+ * wait and large tables want a connection without timeouts.
  */
 export async function migrate(db: Db): Promise<string[]> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })

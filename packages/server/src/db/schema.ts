@@ -33,7 +33,6 @@ export interface LoginAttemptsTable {
   failures: number
   /** No password is compared before this time. */
   retry_at: Date | null
-  updated_at: Generated<Date>
 }
 
 export interface ApiKeysTable {

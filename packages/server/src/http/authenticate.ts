@@ -17,15 +17,14 @@ const BAD_CREDENTIALS = { name: 'bad-credentials', limit: 30, windowSeconds: 60 
 /** Who sent the request; one indexed read. */
 export async function authenticate(deps: Deps, request: FastifyRequest): Promise<Principal> {
   const credential = credentialOf(request)
-  const subject = hostBucket(request.ip)
-  const before = await deps.rateLimiter.peek(BAD_CREDENTIALS, subject)
-  if (!before.allowed) throw tooMany(before.resetMs)
   const isKey = KEY_START.test(credential)
   const principal = isKey
     ? await keys.authenticate(deps, credential)
     : await auth.authenticate(deps, credential)
   if (principal !== undefined) return principal
-  await deps.rateLimiter.consume(BAD_CREDENTIALS, subject)
+  // Counted after the look-up, not refused before it: others behind the same address go on.
+  const counted = await deps.rateLimiter.consume(BAD_CREDENTIALS, hostBucket(request.ip))
+  if (!counted.allowed) throw tooMany(counted.resetMs)
   throw new AppError(isKey ? 'invalid_api_key' : 'invalid_token')
 }
 

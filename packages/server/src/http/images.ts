@@ -23,7 +23,7 @@ export function addImages(app: FastifyInstance, deps: Deps): void {
     },
   )
 
-  if (deps.objectStore.kind !== 'disk') return
+  // Also where new pictures go elsewhere: those made on disk keep their addresses.
   app.get<{ Params: { '*': string } }>(
     '/files/*',
     { config: { policy: { kind: 'signed-url' } } },

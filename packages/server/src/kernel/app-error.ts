@@ -103,7 +103,8 @@ const TROUBLE_ERRNOS = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EHOS
 const TROUBLE_TEXTS =
   /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error/
 
-function isDatabaseTrouble(error: unknown): boolean {
+/** Whether the database failed rather than refused: the statement may succeed later, or may have. */
+export function isDatabaseTrouble(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const state = sqlState(error)
   if (state !== undefined) return TROUBLE_STATES.test(state)

@@ -2,7 +2,7 @@ import type { Model } from '@nanobanana/shared'
 import type { Db } from '../db/client.ts'
 import type { ImageCodec } from '../ports/image-codec.ts'
 import type { ImageProvider } from '../ports/image-provider.ts'
-import type { ObjectStore } from '../ports/object-store.ts'
+import type { CurrentObjectStore } from '../ports/object-store.ts'
 import type { RateLimiter } from '../ports/rate-limiter.ts'
 import type { Background } from './background.ts'
 import type { Log } from './log.ts'
@@ -23,7 +23,7 @@ export interface Settings {
   readonly loginPerMinute: number
 }
 
-/** Hashes and compares passwords, a bounded number at once. */
+/** Hashes and compares passwords, a bounded number at once; `overloaded` beyond that. */
 export interface Passwords {
   hash(password: string): Promise<string>
   /** One compare at the current cost, whatever `hash` is; null stands for an account that is not there. */
@@ -32,6 +32,8 @@ export interface Passwords {
 
 export interface Catalogue {
   readonly models: readonly Model[]
+  /** Every id and alias. */
+  readonly names: readonly string[]
   /** By id or alias. */
   find(name: string): Model | undefined
 }
@@ -40,7 +42,7 @@ export interface Catalogue {
 export interface Deps {
   readonly db: Db
   readonly providers: { readonly live?: ImageProvider; readonly test: ImageProvider }
-  readonly objectStore: ObjectStore
+  readonly objectStore: CurrentObjectStore
   readonly rateLimiter: RateLimiter
   readonly codec: ImageCodec
   readonly passwords: Passwords

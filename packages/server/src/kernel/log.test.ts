@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { createLog, promptFacts, requestIdFrom } from './log.ts'
+import { createLog, requestIdFrom } from './log.ts'
 
 const capture = (level: 'info' | 'debug' = 'info') => {
   const lines: string[] = []
@@ -64,13 +64,6 @@ test('the level is obeyed, also by a child', () => {
   expect(lines).toEqual([])
   log.child({ part: 'jobs' }).warn('yes')
   expect(lines).toHaveLength(1)
-})
-
-test('a prompt becomes its length in code points and its hash', () => {
-  expect(promptFacts('a 🍌')).toEqual({
-    length: 3,
-    sha256: createHash('sha256').update('a 🍌').digest('hex'),
-  })
 })
 
 test.each([

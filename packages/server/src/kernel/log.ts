@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { pino, stdTimeFunctions, type BaseLogger, type DestinationStream, type Logger } from 'pino'
 import type { LogLevel } from '../config.ts'
 import { cleanLine } from './log-line.ts'
@@ -22,14 +21,6 @@ export function createLog({ level, destination }: LogOptions): Logger {
     hooks: { streamWrite: cleanLine },
   }
   return destination === undefined ? pino(options) : pino(options, destination)
-}
-
-/** What may be logged of a prompt: its length in code points and its hash. */
-export function promptFacts(prompt: string): { length: number; sha256: string } {
-  return {
-    length: Array.from(prompt).length,
-    sha256: createHash('sha256').update(prompt, 'utf8').digest('hex'),
-  }
 }
 
 /** A request id from outside, or undefined when it is not one. */

@@ -92,6 +92,10 @@ async function generatedSecrets(dataDir: string): Promise<readonly string[]> {
   }
 }
 
+const AFTER_DELETING =
+  'Every access token ends then, and the next start is refused until the API keys made under it ' +
+  'are revoked with: nanobanana-server keys revoke-unreadable'
+
 async function readSecrets(file: string): Promise<readonly string[] | undefined> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
@@ -102,13 +106,13 @@ async function readSecrets(file: string): Promise<readonly string[] | undefined>
   if (process.platform !== 'win32' && (mode & 0o077) !== 0)
     throw new BootError(
       `${file} can be read by other users. Close it with: chmod 600 ${file}\n` +
-        'If somebody may have read it, delete it instead: every token and API key ends.',
+        `If somebody may have read it, delete it instead. ${AFTER_DELETING}`,
     )
   const parsed = SecretsFile.safeParse(parseJson(text))
   if (parsed.success) return parsed.data.jwt_secrets
   throw new BootError(
-    `${file} is damaged or holds a weak secret. Restore it from a backup, or delete it: ` +
-      'every token and API key ends then.',
+    `${file} is damaged or holds a weak secret. Restore it from a backup, or delete it. ` +
+      AFTER_DELETING,
   )
 }
 

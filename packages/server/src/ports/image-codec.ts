@@ -7,6 +7,13 @@ export interface ImageFacts {
   readonly height: number
 }
 
+/** A picture that is read only when its turn has come. */
+export interface Original {
+  /** Of its bytes, in hex. */
+  readonly sha256: string
+  read(): Promise<Uint8Array>
+}
+
 /** Rows of four bytes a pixel: red, green, blue, alpha. */
 export interface Pixels {
   readonly rgba: Uint8Array
@@ -18,11 +25,12 @@ export interface Pixels {
  * Reads and changes pictures off the event loop, decoding a bounded number at once. Promises:
  * - `measure` resolves to undefined for bytes that are not a whole PNG, JPEG or WebP; it reads
  *   header and structure, so a picture damaged inside but not cut short still has its facts;
- * - `thumbnail` never enlarges and answers WebP; it rejects for bytes it cannot decode;
+ * - `thumbnail` never enlarges and answers WebP; it rejects for bytes it cannot decode. It waits for
+ *   its turn before it reads, makes what several ask for at once only once, and may keep it;
  * - `encode` stretches to the size asked for and drops transparency.
  */
 export interface ImageCodec {
   measure(bytes: Uint8Array): Promise<ImageFacts | undefined>
-  thumbnail(bytes: Uint8Array, width: number): Promise<Uint8Array>
+  thumbnail(original: Original, width: number): Promise<Uint8Array>
   encode(pixels: Pixels, as: ImageFacts): Promise<Uint8Array>
 }

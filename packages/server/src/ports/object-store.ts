@@ -51,8 +51,13 @@ export interface ObjectStore {
   put(object: ObjectToPut): Promise<void>
   read(key: string, range?: ByteRange): Promise<Readable | undefined>
   delete(key: string): Promise<void>
-  /** `filename`: what a browser saves the file under, if not what `put` was told. */
-  url(key: string, filename?: string): Promise<ObjectUrl | null>
+  url(key: string): Promise<ObjectUrl | null>
   /** Rejects with `ObjectStoreError` when the store cannot be used. */
   check(): Promise<void>
+}
+
+/** The store for new objects. Older ones stay where they were made, under another configuration. */
+export interface CurrentObjectStore extends ObjectStore {
+  /** A store of another kind, opened on first use; undefined where it is not configured. */
+  other(kind: StorageKind): Promise<ObjectStore | undefined>
 }

@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32, deflateSync } from 'node:zlib'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { createSharpCodec } from './sharp.ts'
 
 const codec = createSharpCodec()
+const of = (bytes: Buffer, sha256: string = randomUUID()) => ({ sha256, read: async () => bytes })
 const noise = (width: number, height: number) =>
   sharp({
     create: {
@@ -69,7 +72,7 @@ describe('measure', () => {
     ['a lone WebP head', 'RIFF\x04\0\0\0WEBP'],
   ])('refuses %s', async (_what, text) => {
     expect(await codec.measure(Buffer.from(text, 'latin1'))).toBeUndefined()
-    await expect(codec.thumbnail(Buffer.from(text, 'latin1'), 64)).rejects.toBeInstanceOf(Error)
+    await expect(codec.thumbnail(of(Buffer.from(text, 'latin1')), 64)).rejects.toBeInstanceOf(Error)
   })
 
   it('refuses formats that could be decoded but are not ours', async () => {
@@ -83,7 +86,7 @@ describe('measure', () => {
     expect(bomb.length).toBeLessThan(100_000)
     const started = performance.now()
     expect(await codec.measure(bomb)).toBeUndefined()
-    await expect(codec.thumbnail(bomb, 64)).rejects.toThrow(/pixel limit/)
+    await expect(codec.thumbnail(of(bomb), 64)).rejects.toThrow(/pixel limit/)
     expect(performance.now() - started).toBeLessThan(500)
   })
 
@@ -100,19 +103,19 @@ describe('measure', () => {
 
 describe('thumbnail', () => {
   it.each(FORMATS)('makes a WebP of %s, of the width asked for', async (_type, bytes) => {
-    const small = await codec.thumbnail(bytes, 60)
+    const small = await codec.thumbnail(of(bytes), 60)
     expect(await codec.measure(small)).toEqual({ mimeType: 'image/webp', width: 60, height: 40 })
   })
 
   it('never enlarges', async () => {
-    const small = await codec.thumbnail(png, 1024)
+    const small = await codec.thumbnail(of(png), 1024)
     expect(await codec.measure(small)).toMatchObject({ width: 120, height: 80 })
   })
 
   it('stands upright and tells nothing of where the picture was taken', async () => {
     const exif = { IFD0: { Copyright: 'me' }, IFD3: { GPSLatitudeRef: 'N' } }
     const turned = await sharp(jpeg).withExif(exif).withMetadata({ orientation: 6 }).toBuffer()
-    const small = await codec.thumbnail(turned, 40)
+    const small = await codec.thumbnail(of(turned), 40)
     expect(await codec.measure(small)).toMatchObject({ width: 40, height: 60 })
     expect((await sharp(small).metadata()).exif).toBeUndefined()
   })
@@ -120,12 +123,55 @@ describe('thumbnail', () => {
   it('rejects for a damaged picture', async () => {
     const damaged = Buffer.from(png)
     damaged.fill(0, 5000, 5100)
-    await expect(codec.thumbnail(damaged, 60)).rejects.toBeInstanceOf(Error)
+    await expect(codec.thumbnail(of(damaged), 60)).rejects.toBeInstanceOf(Error)
   })
 
   it('makes many at once', async () => {
-    const all = await Promise.all(Array.from({ length: 12 }, () => codec.thumbnail(png, 30)))
+    const all = await Promise.all(Array.from({ length: 12 }, () => codec.thumbnail(of(png), 30)))
     expect(all.every((one) => Buffer.from(one).equals(Buffer.from(all[0]!)))).toBe(true)
+  })
+})
+
+describe('thumbnails of many', () => {
+  it('hold no more originals at once than are decoded', async () => {
+    let reading = 0
+    let most = 0
+    const slow = () => ({
+      sha256: randomUUID(),
+      async read() {
+        most = Math.max(most, ++reading)
+        await sleep(5)
+        reading--
+        return png
+      },
+    })
+    await Promise.all(Array.from({ length: 12 }, () => codec.thumbnail(slow(), 30)))
+    expect(most).toBe(2)
+  })
+
+  it('do not hold up other work while they are read', async () => {
+    const own = createSharpCodec()
+    const { promise: opened, resolve: open } = Promise.withResolvers<Buffer>()
+    const waiting = [1, 2, 3].map((one) =>
+      own.thumbnail({ sha256: String(one), read: () => opened }, 30),
+    )
+    const rgba = new Uint8Array(8 * 4 * 4)
+    await own.encode({ rgba, width: 8, height: 4 }, { mimeType: 'image/png', width: 8, height: 4 })
+    open(png)
+    expect(await Promise.all(waiting)).toHaveLength(3)
+  })
+
+  it('are told apart by original and by width', async () => {
+    const original = of(png, 'a')
+    const [small, large, other] = await Promise.all([
+      codec.thumbnail(original, 30),
+      codec.thumbnail(original, 60),
+      codec.thumbnail(of(jpeg, 'b'), 30),
+    ])
+    expect((await codec.measure(small))?.width).toBe(30)
+    expect((await codec.measure(large))?.width).toBe(60)
+    expect(Buffer.from(other).equals(Buffer.from(small))).toBe(false)
+    expect(await codec.thumbnail(of(Buffer.from('not read'), 'a'), 30)).toBe(small)
   })
 })
 

@@ -1,6 +1,13 @@
 import sharp from 'sharp'
-import type { ImageCodec, ImageFacts, ImageMimeType, Pixels } from '../../ports/image-codec.ts'
+import type {
+  ImageCodec,
+  ImageFacts,
+  ImageMimeType,
+  Original,
+  Pixels,
+} from '../../ports/image-codec.ts'
 import { limitConcurrency } from '../limit-concurrency.ts'
+import { cacheBytes } from './cache-bytes.ts'
 import { isWhole } from './is-whole.ts'
 
 export interface SharpCodecOptions {
@@ -20,28 +27,39 @@ sharp.cache(false)
 const INPUT = { limitInputPixels: 50e6, failOn: 'warning' } as const
 const TIMEOUT = { seconds: 10 }
 const THUMBNAIL_QUALITY = 80
+const KEPT_THUMBNAIL_BYTES = 32 * 2 ** 20
 const JPEG_QUALITY = 90
 
 /** Reads and changes pictures by libvips, on the threads of libuv. */
 export function createSharpCodec({ concurrency = 2 }: SharpCodecOptions = {}): ImageCodec {
   const limited = limitConcurrency(concurrency)
+  // A turn of its own around reading: a slow store holds up thumbnails, not other pictures.
+  const inTurn = limitConcurrency(concurrency)
+  const cached = cacheBytes(KEPT_THUMBNAIL_BYTES)
+
+  async function makeThumbnail(original: Original, width: number): Promise<Uint8Array> {
+    const bytes = await original.read()
+    return limited(() => shrink(bytes, width))
+  }
+
   return {
     // Not limited: it decodes nothing, and would wait behind what takes a hundred times longer.
     measure,
 
-    thumbnail: (bytes, width) =>
-      limited(() =>
-        sharp(bytes, INPUT)
-          .autoOrient()
-          .resize({ width, withoutEnlargement: true })
-          .webp({ quality: THUMBNAIL_QUALITY })
-          .timeout(TIMEOUT)
-          .toBuffer(),
-      ),
+    thumbnail: (original, width) =>
+      cached(`${original.sha256}-${width}`, () => inTurn(() => makeThumbnail(original, width))),
 
     encode: (pixels, as) => limited(() => encode(pixels, as)),
   }
 }
+
+const shrink = (bytes: Uint8Array, width: number): Promise<Uint8Array> =>
+  sharp(bytes, INPUT)
+    .autoOrient()
+    .resize({ width, withoutEnlargement: true })
+    .webp({ quality: THUMBNAIL_QUALITY })
+    .timeout(TIMEOUT)
+    .toBuffer()
 
 async function measure(bytes: Uint8Array): Promise<ImageFacts | undefined> {
   const found = await readHeader(bytes).catch(() => undefined)

@@ -12,7 +12,8 @@ const Candidate = z.object({
   content: z.object({ parts: z.array(Part).nullish() }).nullish(),
   finishReason: z.string().nullish(),
 })
-const Count = z.number().nullish()
+// A figure that cannot be a count must not cost the picture.
+const Count = z.int().nonnegative().nullish().catch(null)
 const Answer = z.object({
   candidates: z.array(Candidate).nullish(),
   promptFeedback: z.object({ blockReason: z.string().nullish() }).nullish(),
@@ -43,8 +44,11 @@ const REFUSALS = new Set([
   'IMAGE_RECITATION',
 ])
 
-/** The finished picture of an answer, or the reason why there is none. */
-export function readAnswer(raw: unknown): ImageResult {
+/**
+ * The finished picture of an answer, or the reason why there is none. `usualImageTokens`: what the
+ * catalogue says a picture of this size takes, for answers that do not count it.
+ */
+export function readAnswer(raw: unknown, usualImageTokens: number): ImageResult {
   const parsed = Answer.safeParse(raw)
   if (!parsed.success) throw unusable('The provider sent an answer of an unknown form.')
   const answer = parsed.data
@@ -53,7 +57,7 @@ export function readAnswer(raw: unknown): ImageResult {
   const text = textOf(parts)
   const data = pictureOf(parts)
   if (data === undefined) throw whyNoPicture(answer, text)
-  return { bytes: decode(data), text, usage: usageOf(answer) }
+  return { bytes: decode(data), text, usage: usageOf(answer, usualImageTokens) }
 }
 
 /** The last picture that is no thought; drafts come first, in some answers unmarked. */
@@ -68,6 +72,8 @@ function textOf(parts: readonly Part[]): string | null {
     .filter((part) => part.thought !== true)
     .map((part) => part.text ?? '')
     .join('')
+    .toWellFormed()
+    .replaceAll('\0', '')
     .trim()
   return text === '' ? null : text
 }
@@ -105,11 +111,12 @@ const unusable = (message: string): ProviderError => new ProviderError('upstream
 
 const printable = (reason: string): string => reason.replaceAll(/[^A-Z0-9_]/gi, '').slice(0, 60)
 
-function usageOf({ usageMetadata }: Answer): TokenUsage {
-  const details = usageMetadata?.candidatesTokensDetails ?? []
-  const imageOutputTokens = details
+function usageOf({ usageMetadata }: Answer, usualImageTokens: number): TokenUsage {
+  const counted = (usageMetadata?.candidatesTokensDetails ?? [])
     .filter((detail) => detail.modality === 'IMAGE')
     .reduce((sum, detail) => sum + (detail.tokenCount ?? 0), 0)
+  // There is a picture, so it took tokens, also where the answer does not tell them apart.
+  const imageOutputTokens = counted > 0 ? counted : usualImageTokens
   const candidates = usageMetadata?.candidatesTokenCount ?? 0
   return {
     inputTokens: usageMetadata?.promptTokenCount ?? 0,

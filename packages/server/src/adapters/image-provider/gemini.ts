@@ -49,7 +49,7 @@ async function generate(
       // A fresh signal per call: the SDK leaves its listener on it.
       config: { ...configOf(request), abortSignal: AbortSignal.any([request.signal, deadline]) },
     })
-    return readAnswer(answer)
+    return readAnswer(answer, request.model.imageTokens[request.size] ?? 0)
   } catch (error) {
     if (request.signal.aborted) throw request.signal.reason
     if (deadline.aborted) {

@@ -14,7 +14,7 @@ import { attempt, codeOf } from './attempt.ts'
 export interface DiskOptions {
   readonly folder: string
   /** Makes an address that the server itself answers. */
-  readonly signUrl: (key: string, filename?: string) => ObjectUrl
+  readonly signUrl: (key: string) => ObjectUrl
 }
 
 const FOLDER_MODE = 0o700
@@ -68,7 +68,7 @@ export async function createDiskObjectStore(options: DiskOptions): Promise<Objec
         if (path !== undefined) await ignoreMissing(unlink(path))
       }),
 
-    url: async (key, filename) => (isObjectKey(key) ? options.signUrl(key, filename) : null),
+    url: async (key) => (isObjectKey(key) ? options.signUrl(key) : null),
 
     check: () =>
       attempt('use the folder', async () => {

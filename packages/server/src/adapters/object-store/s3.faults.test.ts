@@ -18,6 +18,7 @@ async function storeOn(...behaviours: RequestListener[]) {
   const store = createS3ObjectStore({
     endpoint: `http://127.0.0.1:${port}`,
     bucket: 'pictures',
+    region: 'auto',
     accessKeyId: 'key',
     secretAccessKey: 'TOP-SECRET',
     urlTtlSeconds: 60,

@@ -12,11 +12,9 @@ import {
 import { attempt, codeOf } from './attempt.ts'
 
 export interface S3Options {
-  /** Unset: AWS itself, by region. */
-  readonly endpoint?: string
+  readonly endpoint: string
   readonly bucket: string
-  /** Default `auto`, as R2 has it; `us-east-1` on AWS itself. */
-  readonly region?: string
+  readonly region: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
   /** Base of lasting addresses, for a bucket the world may read. */
@@ -73,11 +71,9 @@ export function createS3ObjectStore(options: S3Options): ObjectStore {
       await refusable(`delete ${key}`, () => find(client.send(command)))
     },
 
-    async url(key, filename) {
+    async url(key) {
       if (!isObjectKey(key)) return null
-      if (options.publicUrl === undefined) {
-        return signedUrl(await connected(), options, key, filename)
-      }
+      if (options.publicUrl === undefined) return signedUrl(await connected(), options, key)
       return { url: `${options.publicUrl.replace(/\/+$/, '')}/${key}`, expiresAt: null }
     },
 
@@ -107,8 +103,8 @@ async function connect(options: S3Options): Promise<Connection> {
     import('@aws-sdk/s3-request-presigner'),
   ])
   const client = new s3.S3Client({
-    region: options.region ?? (options.endpoint === undefined ? 'us-east-1' : 'auto'),
-    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    region: options.region,
+    endpoint: options.endpoint,
     credentials: {
       accessKeyId: options.accessKeyId,
       secretAccessKey: options.secretAccessKey,
@@ -165,7 +161,6 @@ const inline = (filename: string): string =>
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   png: 'image/png',
   jpg: 'image/jpeg',
-  jpeg: 'image/jpeg',
   webp: 'image/webp',
 }
 
@@ -173,7 +168,6 @@ async function signedUrl(
   { s3, client, presign }: Connection,
   { bucket, urlTtlSeconds, now }: S3Options,
   key: string,
-  filename: string | undefined,
 ): Promise<ObjectUrl> {
   const signingDate = new Date(Math.floor(now().getTime() / 1000) * 1000)
   const contentType = CONTENT_TYPES[key.slice(key.lastIndexOf('.') + 1)]
@@ -182,7 +176,6 @@ async function signedUrl(
     Key: key,
     // Signed in, so that the address says the type even if somebody else wrote the object.
     ...(contentType === undefined ? {} : { ResponseContentType: contentType }),
-    ...(filename === undefined ? {} : { ResponseContentDisposition: inline(filename) }),
   })
   const url = await presign(client, command, { expiresIn: urlTtlSeconds, signingDate })
   return { url, expiresAt: new Date(signingDate.getTime() + urlTtlSeconds * 1000) }

@@ -23,13 +23,13 @@ export async function up(db: Kysely<never>): Promise<void> {
       expires_at timestamptz not null
     )`.execute(db)
   await sql`create index revoked_tokens_expires_at on revoked_tokens (expires_at)`.execute(db)
+  await sql`create index revoked_tokens_user on revoked_tokens (user_id)`.execute(db)
 
   await sql`
     create table login_attempts (
       address bytea primary key,
       failures integer not null,
-      retry_at timestamptz,
-      updated_at timestamptz not null default now()
+      retry_at timestamptz
     )`.execute(db)
 
   await sql`
@@ -86,6 +86,10 @@ export async function up(db: Kysely<never>): Promise<void> {
       completed_at timestamptz
     )`.execute(db)
   await sql`create index generations_user on generations (user_id, mode, id desc)`.execute(db)
+  // For the foreign key: without it the deletion of each key reads every generation.
+  await sql`
+    create index generations_key on generations (key_id)
+    where key_id is not null`.execute(db)
   await sql`
     create index generations_unfinished on generations (lease_expires_at)
     where status in ('queued', 'running')`.execute(db)
@@ -107,6 +111,7 @@ export async function up(db: Kysely<never>): Promise<void> {
       created_at timestamptz not null default now(),
       unique (generation_id, position)
     )`.execute(db)
+  await sql`create index images_user on images (user_id)`.execute(db)
 
   // No foreign key to generations or keys: the ledger outlives what it charged for.
   await sql`

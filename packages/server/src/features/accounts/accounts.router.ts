@@ -29,7 +29,7 @@ export const accountsRouter = router({
         tags,
         summary: 'Changes the password',
         description:
-          'Every access token of the account ends, this one too; API keys go on working.',
+          'Every access token of the account ends, this one too; API keys go on working unless `revoke_keys` is true.',
       },
     })
     .input(ChangePasswordInput)

@@ -35,7 +35,11 @@ export async function changePassword(
   const user = await auth.getUser(deps, session.userId)
   const { current_password: password } = input
   await auth.confirmPassword(deps, client, { user, password, param: 'current_password' })
-  await auth.replacePassword(deps, user, input.new_password)
+  const newHash = await auth.hashNewPassword(deps, user, input.new_password)
+  await transaction(deps.db, async (tx) => {
+    await auth.replacePassword(tx, user, newHash)
+    if (input.revoke_keys) await keys.revokeAllOf(tx, user.id)
+  })
 }
 
 /** Removes what the account owns; usage rows keep ids and amounts. */
@@ -47,12 +51,14 @@ export async function deleteAccount(
 ): Promise<void> {
   const user = await auth.getUser(deps, session.userId)
   await auth.confirmPassword(deps, client, { user, password: input.password, param: 'password' })
-  const objectKeys = await transaction(deps.db, async (tx) => {
+  const objects = await transaction(deps.db, async (tx) => {
     if (!(await auth.lock(tx, user.id))) throw new AppError('invalid_token')
-    const stored = await generations.deleteAllOf(tx, user.id)
+    // The account is locked, so none of its generations can end and add one meanwhile.
+    const stored = await images.objectsOf(tx, user.id)
+    await generations.deleteAllOf(tx, user.id)
     await keys.deleteAllOf(tx, user.id)
     await auth.bury(tx, user.id)
     return stored
   })
-  await images.deleteObjects(deps, objectKeys)
+  await images.deleteObjects(deps, objects)
 }

@@ -88,6 +88,26 @@ describe('changing the password', () => {
     expect((await app.request('GET', '/v1/usage', { token: key })).status).toBe(200)
   })
 
+  test('AUTH-11: with revoke_keys ends every key of this account too', async () => {
+    const [user, stranger] = [await app.register(), await app.register()]
+    const mine = [await app.createKey(user), await app.createKey(user)]
+    const theirs = await app.createKey(stranger)
+    const changeAndRevoke = (current_password: string) =>
+      app.request('POST', '/v1/auth/password', {
+        token: user.token,
+        headers: from(),
+        body: { current_password, new_password: NEW_PASSWORD, revoke_keys: true },
+      })
+    const works = async ({ key }: { key: string }) =>
+      (await app.request('GET', '/v1/usage', { token: key, headers: from() })).status
+    expect((await changeAndRevoke('wrong password')).status).toBe(401)
+    for (const key of mine) expect(await works(key)).toBe(200)
+    expect((await changeAndRevoke(user.password)).status).toBe(204)
+    for (const key of mine) expect(await works(key)).toBe(401)
+    expect(await works(theirs)).toBe(200)
+    expect(await loginStatus(user.email, NEW_PASSWORD)).toBe(200)
+  })
+
   test('is refused with a wrong current password, and changes nothing', async () => {
     const { email, password, token } = await app.register()
     const { status, json } = await change(token, 'wrong password')
@@ -137,7 +157,7 @@ describe('changing the password', () => {
     expect(await loginStatus(email, winner)).toBe(200)
   })
 
-  test('needs a session and exactly two fields', async () => {
+  test('needs a session and takes no further field', async () => {
     const user: Account = await app.register()
     const { key } = await app.createKey(user)
     expect((await change(key, user.password)).json.error.code).toBe('session_required')

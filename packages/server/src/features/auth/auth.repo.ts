@@ -92,16 +92,19 @@ export async function raiseTokenVersion(db: Db, userId: string): Promise<void> {
     .execute()
 }
 
-/** Replaces the hash it was verified against and ends every token; false when it changed meanwhile. */
+/**
+ * Replaces the password and ends every token; false when they ended meanwhile, as they do with each
+ * change. The hash itself would not tell: a rehash changes it and leaves the password.
+ */
 export async function updatePassword(
-  db: Db,
-  change: { userId: string; oldHash: string; newHash: string },
+  tx: Tx,
+  change: { userId: string; version: number; newHash: string },
 ): Promise<boolean> {
-  const result = await db
+  const result = await tx
     .updateTable('users')
     .set({ password_hash: change.newHash, token_version: sql<number>`token_version + 1` })
     .where('id', '=', change.userId)
-    .where('password_hash', '=', change.oldHash)
+    .where('token_version', '=', change.version)
     .executeTakeFirst()
   return result.numUpdatedRows > 0n
 }

@@ -53,7 +53,10 @@ export async function register(
 }
 
 export async function login(
-  deps: Pick<Deps, 'db' | 'passwords' | 'rateLimiter' | 'settings' | 'secrets' | 'now'>,
+  deps: Pick<
+    Deps,
+    'db' | 'passwords' | 'rateLimiter' | 'settings' | 'secrets' | 'background' | 'now'
+  >,
   client: { ip: string },
   input: LoginInput,
 ): Promise<AccessToken> {
@@ -67,7 +70,7 @@ export async function login(
     throw new AppError('invalid_credentials')
   }
   await forgetAttempts(deps.db, user.email ?? '')
-  if (needsRehash) await rehash(deps, user, password)
+  if (needsRehash) deps.background.run('rehash password', () => rehash(deps, user, password))
   const access_token = await signToken(
     deps.secrets,
     { sub: idOf('user', user.id), jti: crypto.randomUUID(), ver: user.token_version },
@@ -121,19 +124,21 @@ export async function confirmPassword(
   await forgetAttempts(deps.db, address)
 }
 
-/** Replaces a password that `confirmPassword` has checked; every token of the account ends. */
-export async function replacePassword(
-  deps: Pick<Deps, 'db' | 'passwords' | 'settings'>,
+/** The hash of a new password for the account, or why it is refused. */
+export async function hashNewPassword(
+  deps: Pick<Deps, 'passwords' | 'settings'>,
   user: UserRow,
   newPassword: string,
-): Promise<void> {
+): Promise<string> {
   const password = await requireNewPassword(deps, 'new_password', newPassword, user.email ?? '')
-  const changed = await updatePassword(deps.db, {
-    userId: user.id,
-    oldHash: user.password_hash ?? '',
-    newHash: await deps.passwords.hash(password),
-  })
-  // Another change won the race, so what was confirmed is no longer the password.
+  return deps.passwords.hash(password)
+}
+
+/** Replaces a password that `confirmPassword` has checked; every token of the account ends. */
+export async function replacePassword(tx: Tx, user: UserRow, newHash: string): Promise<void> {
+  const { id: userId, token_version: version } = user
+  const changed = await updatePassword(tx, { userId, version, newHash })
+  // Another change won the race, so what was confirmed may no longer be the password.
   if (!changed) throw new AppError('invalid_credentials')
 }
 

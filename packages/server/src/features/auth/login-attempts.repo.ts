@@ -22,7 +22,6 @@ export async function countAttempt(
           failures: sql<number>`login_attempts.failures + 1`,
           retry_at: sql<Date | null>`case when login_attempts.failures + 1 >= ${limits.free}::int
             then now() + make_interval(secs => ${wait}) end`,
-          updated_at: sql<Date>`now()`,
         })
         .where('login_attempts.failures', '<', limits.max)
         .where(sql<boolean>`coalesce(login_attempts.retry_at <= now(), true)`),

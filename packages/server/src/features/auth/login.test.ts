@@ -101,18 +101,53 @@ describe('AUTH-3: the stored hash keeps up with the configured cost', () => {
     expect(await storedHash(email)).toBe(before)
 
     expect((await login(email, password, dearer)).status).toBe(200)
+    await dearer.service.deps.background.drain()
     const after = await storedHash(email)
     expect(after).toMatch(/^\$2b\$05\$/)
 
     expect((await login(email, password, dearer)).status).toBe(200)
     expect((await login(email, password)).status).toBe(200)
+    await dearer.service.deps.background.drain()
     expect(await storedHash(email)).toBe(after)
   })
 
   test('a rehash ends no token', async () => {
     const { email, password, token } = await app.register()
     await login(email, password, dearer)
+    await dearer.service.deps.background.drain()
+    expect(await storedHash(email)).toMatch(/^\$2b\$05\$/)
     expect((await me(token)).status).toBe(200)
+  })
+
+  test('a rehash neither delays nor fails the login', async () => {
+    const { email, password } = await app.register()
+    const gate = Promise.withResolvers<string>()
+    const hash = vi.spyOn(dearer.service.deps.passwords, 'hash').mockReturnValue(gate.promise)
+    onTestFinished(() => hash.mockRestore())
+    expect((await login(email, password, dearer)).status).toBe(200)
+    expect(hash).toHaveBeenCalledOnce()
+    gate.reject(new AppError('overloaded'))
+    await dearer.service.deps.background.drain()
+    expect(await storedHash(email)).toMatch(/^\$2b\$04\$/)
+  })
+
+  test('a rehash in the middle of a password change does not refuse it', async () => {
+    const { email, password, token } = await app.register()
+    const { hash } = dearer.service.deps.passwords
+    const spy = vi.spyOn(dearer.service.deps.passwords, 'hash')
+    onTestFinished(() => spy.mockRestore())
+    spy.mockImplementationOnce(async (text) => {
+      await login(email, password, dearer)
+      await dearer.service.deps.background.drain()
+      return hash(text)
+    })
+    const changed = await dearer.request('POST', '/v1/auth/password', {
+      token,
+      body: { current_password: password, new_password: 'a new good password' },
+    })
+    expect(spy).toHaveBeenCalledTimes(2)
+    expect(changed.status).toBe(204)
+    expect((await login(email, 'a new good password')).status).toBe(200)
   })
 
   test('the password can be changed and the account deleted while its hash is of a lower cost', async () => {

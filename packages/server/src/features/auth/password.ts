@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import bcrypt from 'bcrypt'
+import type { Passwords } from '../../kernel/deps.ts'
 import { isCommonPassword } from './common-passwords.ts'
 import { createSlots } from './slots.ts'
 
@@ -62,22 +63,12 @@ export interface PasswordHasherOptions {
   readonly bcrypt?: Pick<typeof bcrypt, 'hash' | 'compare'>
 }
 
-export interface PasswordHasher {
-  /** @throws AppError `overloaded` */
-  hash(password: string): Promise<string>
-  /**
-   * One compare, whatever the input is; a null hash is an account that is not there.
-   * @throws AppError `overloaded`
-   */
-  verify(password: string, hash: string | null): Promise<{ ok: boolean; needsRehash: boolean }>
-}
-
 /** How many bcrypt calls may run at once: one thread of libuv's pool stays free for files and DNS. */
 export function bcryptSlots(threadPoolSize = 4, cores = availableParallelism()): number {
   return Math.max(1, Math.min(Math.max(2, cores - 1), threadPoolSize - 1))
 }
 
-export function createPasswordHasher(options: PasswordHasherOptions): PasswordHasher {
+export function createPasswordHasher(options: PasswordHasherOptions): Passwords {
   const { cost, maxInFlight = bcryptSlots(), maxQueued = 32, maxWaitMs = 2000 } = options
   const { hash, compare } = options.bcrypt ?? bcrypt
   const slots = createSlots({ maxInFlight, maxQueued, maxWaitMs })

@@ -250,7 +250,7 @@ describe('a generation whose process died', () => {
       return result
     })
     const { status, headers } = await generate('ended from outside')
-    expect(status).toBe(404)
+    expect(status).toBe(503)
     expect(await usageRows()).toHaveLength(before)
     expect(await read(String(headers['x-generation-id']))).toMatchObject({
       status: 'failed',

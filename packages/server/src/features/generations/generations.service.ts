@@ -1,13 +1,19 @@
-import type { GenerateInput, Generation, ListGenerationsInput } from '@nanobanana/shared'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  ERRORS,
+  type GenerateInput,
+  type Generation,
+  type ListGenerationsInput,
+} from '@nanobanana/shared'
 import { transaction, type Tx } from '../../db/client.ts'
-import { AppError, toAppError } from '../../kernel/app-error.ts'
+import { AppError, isDatabaseTrouble, toAppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId, uuidOf } from '../../kernel/ids.ts'
 import { modeOf, type Principal } from '../../kernel/principal.ts'
 import { type ImageProvider, type ImageResult, ProviderError } from '../../ports/image-provider.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
-import { settle } from '../usage/usage.service.ts'
+import { priceOf, settle } from '../usage/usage.service.ts'
 import {
   deleteGenerationsOfUser,
   fail,
@@ -29,8 +35,11 @@ export type GenerateDeps = Pick<
   'db' | 'providers' | 'objectStore' | 'codec' | 'catalogue' | 'settings' | 'log'
 >
 
-/** Added to the upstream's total deadline: time to store the picture and end the generation. */
-const LEASE_MARGIN_SECONDS = 60
+/**
+ * Added to the upstream's total deadline: time to store the picture (three attempts of 30 s) and to
+ * end the generation.
+ */
+const LEASE_MARGIN_SECONDS = 180
 
 /**
  * Makes a picture and waits for it. `onCommitted` hears the generation's id once its row is
@@ -60,8 +69,10 @@ export async function generate(
     leaseSeconds: Math.ceil(deps.settings.upstreamTimeoutMs / 1000) + LEASE_MARGIN_SECONDS,
   })
   onCommitted(idOf('gen', id))
+  const job = { id, prompt: input.prompt, ...request }
   try {
-    return await run(deps, principal, { id, prompt: input.prompt, ...request }, provider)
+    const result = await callProvider(deps, provider, job)
+    return await keep(deps, principal, job, result).catch(refuseRepeat)
   } catch (error) {
     throw await recordFailure(deps, id, error)
   }
@@ -83,29 +94,32 @@ function begin(
 
 type Job = CheckedRequest & { id: string; prompt: string }
 
-async function run(
+/** Stores the picture that the provider was paid for, and ends the generation. */
+async function keep(
   deps: GenerateDeps,
   principal: Principal,
   job: Job,
-  provider: ImageProvider,
+  result: ImageResult,
 ): Promise<Generation> {
-  const result = await callProvider(deps, provider, job)
   const owner = { userId: principal.userId, generationId: job.id, position: 0 }
   const image = await images.store(deps, owner, result.bytes)
-  const ended = await end(deps, principal, job, result, image)
+  const ended = await endSurely(deps, principal, job, result, image)
   if (ended === undefined) {
     // Deleted or ended meanwhile: nobody can reach the object any more.
-    await images.deleteObjects(deps, [image.row.object_key])
-    throw new AppError('not_found', 'The generation was ended while it ran.')
+    await images.deleteObjects(deps, [image.row])
+    throw new AppError('unavailable', 'The generation was ended while it ran; nothing was charged.')
   }
-  return render(deps, ended.row, ended.images, 'data-url').catch(refuseRepeat)
+  return render(deps, ended.row, ended.images, 'data-url')
 }
 
-/** The picture is made and charged: it is there to be read by its id, not to be bought again. */
+/** The provider was paid: a repeat would buy again what may be there to be read by its id. */
 function refuseRepeat(error: unknown): never {
-  const { code, message, retryAfterSeconds } = toAppError(error)
-  const headers = { 'x-should-retry': 'false' }
-  throw new AppError(code, message, { retryAfterSeconds, headers, cause: error })
+  const { code, message, retryAfterSeconds, headers } = toAppError(error)
+  throw new AppError(code, message, {
+    retryAfterSeconds,
+    headers: { ...headers, 'x-should-retry': 'false' },
+    cause: error,
+  })
 }
 
 async function callProvider(
@@ -132,48 +146,96 @@ async function callProvider(
 const DEFAULT_RETRY_SECONDS = 5
 
 function fromProvider(error: ProviderError): AppError {
-  const retryAfterSeconds =
-    error.retryAfterMs === undefined ? DEFAULT_RETRY_SECONDS : error.retryAfterMs / 1000
-  const appError = new AppError(error.code, error.message, { cause: error })
-  return appError.row.retryable
-    ? new AppError(error.code, error.message, { cause: error, retryAfterSeconds })
-    : appError
+  const { code, message, retryAfterMs } = error
+  const retryAfterSeconds = retryAfterMs === undefined ? DEFAULT_RETRY_SECONDS : retryAfterMs / 1000
+  return new AppError(code, message, {
+    cause: error,
+    ...(ERRORS[code].retryable ? { retryAfterSeconds } : {}),
+  })
 }
 
-/** One transaction: the image's row, its charge and the end of the generation, or none of them. */
-function end(
+interface Ended {
+  row: GenerationRow
+  images: Awaited<ReturnType<typeof images.listByGeneration>>
+}
+
+/** Milliseconds between the tries to end a generation while the database fails. */
+const END_RETRIES_MS = [100, 500, 2000]
+
+/**
+ * Ends the generation, again if the database failed: the picture is paid for. A commit whose answer
+ * was lost shows as a generation that has succeeded.
+ */
+async function endSurely(
+  deps: Pick<Deps, 'db' | 'settings' | 'log'>,
+  principal: Principal,
+  job: Job,
+  result: ImageResult,
+  image: images.StoredImage,
+): Promise<Ended | undefined> {
+  for (const delayMs of END_RETRIES_MS) {
+    try {
+      return await end(deps, principal, job, result, image)
+    } catch (error) {
+      if (!isDatabaseTrouble(error)) throw error
+      deps.log.warn({ err: error, generation: job.id }, 'a generation could not be ended; again')
+      await sleep(delayMs)
+    }
+  }
+  return end(deps, principal, job, result, image)
+}
+
+/**
+ * One transaction: the generation's end, its charge and the image's row, or none of them. Undefined
+ * when something else ended or removed it.
+ */
+async function end(
   deps: Pick<Deps, 'db' | 'settings'>,
   principal: Principal,
   job: Job,
   result: ImageResult,
   image: images.StoredImage,
-) {
-  return transaction(deps.db, async (tx) => {
-    // First, in the order in which a deletion locks; without the account there is nothing to end.
-    if (!(await auth.hold(tx, principal.userId))) throw new EndedMeanwhile()
-    const { usage } = result
-    const cost_micros = await settle(tx, {
-      userId: principal.userId,
-      keyId: principal.kind === 'key' ? principal.keyId : null,
-      generationId: job.id,
-      mode: job.mode,
-      model: job.model,
-      images: 1,
-      tokens: usage,
+): Promise<Ended | undefined> {
+  const { usage: tokens } = result
+  const charge = {
+    userId: principal.userId,
+    keyId: principal.kind === 'key' ? principal.keyId : null,
+    generationId: job.id,
+    mode: job.mode,
+    model: job.model,
+    images: 1,
+    tokens,
+  }
+  try {
+    return await transaction(deps.db, async (tx) => {
+      // First, in the order in which a deletion locks; without the account there is nothing to end.
+      if (!(await auth.hold(tx, principal.userId))) throw new EndedMeanwhile()
+      const row = await succeed(tx, job.id, {
+        text: result.text,
+        warnings: warningsOf(job, image.row),
+        input_tokens: tokens.inputTokens,
+        output_tokens: tokens.textOutputTokens + tokens.imageOutputTokens,
+        cost_micros: priceOf(charge),
+      })
+      if (row === undefined) throw new EndedMeanwhile()
+      await settle(tx, charge)
+      return { row, images: [await images.record(tx, deps, image)] }
     })
-    const row = await succeed(tx, job.id, {
-      text: result.text,
-      warnings: warningsOf(job, image.row),
-      input_tokens: usage.inputTokens,
-      output_tokens: usage.textOutputTokens + usage.imageOutputTokens,
-      cost_micros,
-    })
-    if (row === undefined) throw new EndedMeanwhile()
-    return { row, images: [await images.record(tx, deps, image)] }
-  }).catch((error: unknown) => {
-    if (error instanceof EndedMeanwhile) return undefined
+  } catch (error) {
+    if (error instanceof EndedMeanwhile) return findEnded(deps, principal, job.id)
     throw error
-  })
+  }
+}
+
+/** The generation as this call ended it before, if it did. */
+async function findEnded(
+  deps: Pick<Deps, 'db'>,
+  principal: Principal,
+  id: string,
+): Promise<Ended | undefined> {
+  const row = await findGeneration(deps.db, visibleTo(principal), id)
+  if (row?.status !== 'succeeded') return undefined
+  return { row, images: await images.listByGeneration(deps.db, principal.userId, [id]) }
 }
 
 /** Rolls the transaction back. */
@@ -249,15 +311,9 @@ export async function recoverAbandoned(
   return (await failAbandoned(deps.db, { type: row.type, code, message }, options)).length
 }
 
-/**
- * Removes an account's generations and answers the keys of their objects, to be deleted after the
- * commit. The account is locked, so none of them can end meanwhile.
- */
-export async function deleteAllOf(tx: Tx, userId: string): Promise<string[]> {
-  const objectKeys = await images.objectKeysOf(tx, userId)
-  await deleteGenerationsOfUser(tx, userId)
-  return objectKeys
-}
+/** Removes an account's generations with their images' rows; the objects stay to be deleted. */
+export const deleteAllOf = (tx: Tx, userId: string): Promise<void> =>
+  deleteGenerationsOfUser(tx, userId)
 
 /** A key sees the account's generations of its own mode, a session those of both. */
 const visibleTo = (principal: Principal): Visible => ({

@@ -10,7 +10,7 @@ export function createCatalogue(models: readonly Model[]): Catalogue {
       byName.set(name, model)
     }
   }
-  return { models, find: (name) => byName.get(name) }
+  return { models, names: [...byName.keys()], find: (name) => byName.get(name) }
 }
 
 export const listModels = ({

@@ -69,11 +69,12 @@ export async function findImageByObjectKey(db: Db, key: string): Promise<ImageRo
   return selectImages(db).where('object_key', '=', key).executeTakeFirst()
 }
 
-export async function listObjectKeys(db: Db | Tx, userId: string): Promise<string[]> {
-  const rows = await db
+export type StoredObject = Pick<ImageRow, 'storage' | 'object_key'>
+
+export async function listObjects(db: Db | Tx, userId: string): Promise<StoredObject[]> {
+  return db
     .selectFrom('images')
-    .select('object_key')
+    .select(['storage', 'object_key'])
     .where('user_id', '=', userId)
     .execute()
-  return rows.map((row) => row.object_key)
 }

@@ -8,15 +8,16 @@ import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
-import { type ByteRange, ObjectStoreError } from '../../ports/object-store.ts'
+import { type ByteRange, type ObjectStore, ObjectStoreError } from '../../ports/object-store.ts'
 import {
   findImage,
   findImageByObjectKey,
   type ImageRow,
   insertImage,
   listImages,
-  listObjectKeys,
+  listObjects,
   type NewImage,
+  type StoredObject,
 } from './images.repo.ts'
 
 const EXTENSIONS: Record<ImageMimeType, string> = {
@@ -85,22 +86,31 @@ export const listByGeneration = (
   generationIds: readonly string[],
 ): Promise<ImageRow[]> => listImages(db, userId, generationIds)
 
-export const objectKeysOf = (db: Db | Tx, userId: string): Promise<string[]> =>
-  listObjectKeys(db, userId)
+export const objectsOf = (db: Db | Tx, userId: string): Promise<StoredObject[]> =>
+  listObjects(db, userId)
 
-/** Removes objects whose rows are gone; what the store refuses is logged and left to a sweep. */
+/** Removes objects whose rows are gone; what cannot be removed is logged, and the object stays. */
 export async function deleteObjects(
   deps: Pick<Deps, 'objectStore' | 'log'>,
-  keys: readonly string[],
+  objects: readonly StoredObject[],
 ): Promise<void> {
-  for (const key of keys) {
+  for (const { storage, object_key } of objects) {
     try {
-      await deps.objectStore.delete(key)
+      const store = await storeOf(deps, storage)
+      if (store === undefined) throw new Error('the store it lies in is not configured')
+      await store.delete(object_key)
     } catch (error) {
-      deps.log.error({ err: error, object_key: key }, 'an object could not be deleted')
+      deps.log.error({ err: error, storage, object_key }, 'an object could not be deleted')
     }
   }
 }
+
+/** The store that an image was put in; undefined where it is no longer configured. */
+const storeOf = async (
+  { objectStore }: Pick<Deps, 'objectStore'>,
+  storage: ImageRow['storage'],
+): Promise<ObjectStore | undefined> =>
+  storage === objectStore.kind ? objectStore : objectStore.other(storage)
 
 /** Where inline bytes go: into the answer itself, or behind their lasting address. */
 export type InlineDelivery = 'data-url' | 'address'
@@ -137,12 +147,12 @@ async function urlOf(
   content: string,
 ): Promise<{ url: string | null; expiresAt: Date | null }> {
   if (row.expired) return { url: null, expiresAt: null }
-  // An image made under another STORAGE setting has no address of the store in force.
-  if (row.storage !== deps.objectStore.kind) return { url: content, expiresAt: null }
-  const address = await deps.objectStore.url(row.object_key).catch(unavailable)
+  const store = await storeOf(deps, row.storage).catch(unavailable)
+  if (store === undefined) return { url: null, expiresAt: null }
+  const address = await store.url(row.object_key).catch(unavailable)
   if (address !== null) return address
   if (inline === 'address') return { url: content, expiresAt: row.expires_at }
-  const body = await deps.objectStore.read(row.object_key).catch(unavailable)
+  const body = await store.read(row.object_key).catch(unavailable)
   if (body === undefined) return { url: null, expiresAt: null }
   const base64 = (await buffer(body)).toString('base64')
   return { url: `data:${row.mime_type};base64,${base64}`, expiresAt: null }
@@ -176,22 +186,20 @@ export async function readBytes(
   row: ImageRow,
   range?: ByteRange,
 ): Promise<Readable> {
-  const body =
-    row.storage === deps.objectStore.kind
-      ? await deps.objectStore.read(row.object_key, range).catch(unavailable)
-      : undefined
+  const store = await storeOf(deps, row.storage).catch(unavailable)
+  const body = await store?.read(row.object_key, range).catch(unavailable)
   if (body === undefined) throw new AppError('not_found')
   return body
 }
 
-/** A WebP of at most the width. */
+/** A WebP of at most the width; the store is read only where none is kept, when its turn comes. */
 export async function readThumbnail(
   deps: Pick<Deps, 'objectStore' | 'codec'>,
   row: ImageRow,
   width: number,
 ): Promise<Uint8Array> {
-  const original = await buffer(await readBytes(deps, row))
-  return deps.codec.thumbnail(original, width)
+  const read = async () => buffer(await readBytes(deps, row))
+  return deps.codec.thumbnail({ sha256: row.sha256, read }, width)
 }
 
 export const filenameOf = (row: ImageRow): string =>

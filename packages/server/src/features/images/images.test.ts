@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
+import { access, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { parseId } from '../../kernel/ids.ts'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
 
@@ -76,16 +78,111 @@ describe('inline images', () => {
   })
 })
 
-test('an image of another store keeps its lasting address, and is missing there', async () => {
-  const made = await generate()
-  await using disk = await createTestApp({
-    database: app.database.handle,
-    env: { STORAGE: 'disk' },
+describe('after a change of STORAGE', () => {
+  let disk: TestApp
+  let inline: TestApp
+  beforeAll(async () => {
+    disk = await createTestApp({ env: { STORAGE: 'disk' } })
+    inline = await createTestApp({
+      database: disk.database.handle,
+      env: { STORAGE: 'inline', DATA_DIR: disk.dataDir },
+    })
   })
-  const [image] = (await read(made.id, disk)).images
-  expect(image).toMatchObject({ storage: 'inline', url: contentUrl(image.id) })
-  const answer = await disk.request('GET', `/v1/images/${image.id}/content`, { token: key })
-  expect(answer.status).toBe(404)
+  afterAll(async () => {
+    await inline[Symbol.asyncDispose]()
+    await disk[Symbol.asyncDispose]()
+  })
+
+  const make = async (on: TestApp, { token }: Account) =>
+    (await on.request('POST', '/v1/generate', { token, body: { prompt: 'x', mode: 'test' } })).json
+  const get = (on: TestApp, path: string, token?: string) =>
+    on.request('GET', path, token === undefined ? {} : { token })
+  const pathOf = (url: string) => new URL(url).pathname + new URL(url).search
+  const remove = (on: TestApp, { token, password }: Account) =>
+    on.request('POST', '/v1/auth/delete_account', { token, body: { password } })
+  const fileOf = (url: string) =>
+    join(disk.dataDir, 'files', new URL(url).pathname.slice('/files/'.length))
+
+  test('a picture on disk is read and deleted by a service that stores inline', async () => {
+    const owner = await disk.register()
+    const made = await make(disk, owner)
+    const again = (await get(inline, `/v1/generations/${made.id}`, owner.token)).json
+    expect(again.images[0]).toMatchObject({ storage: 'disk', url: again.url })
+    const { id, sha256 } = again.images[0]
+    const content = `/v1/images/${id}/content`
+    for (const answer of [
+      await get(inline, pathOf(again.url)),
+      await get(inline, pathOf(made.url)),
+      await get(inline, content, owner.token),
+    ]) {
+      expect(answer.status).toBe(200)
+      expect(createHash('sha256').update(answer.bytes).digest('hex')).toBe(sha256)
+    }
+    expect((await get(inline, `${content}?width=64`, owner.token)).status).toBe(200)
+    expect((await make(inline, owner)).images[0].storage).toBe('inline')
+    await access(fileOf(made.url))
+    expect((await remove(inline, owner)).status).toBe(204)
+    await expect(access(fileOf(made.url))).rejects.toThrow('ENOENT')
+    const left = disk.database.handle.db.selectFrom('inline_objects').selectAll()
+    expect(await left.execute()).toEqual([])
+  })
+
+  test('an inline picture is read and deleted by a service that stores on disk', async () => {
+    const owner = await inline.register()
+    const made = await make(inline, owner)
+    const again = (await get(disk, `/v1/generations/${made.id}`, owner.token)).json
+    expect(again.url).toBe(made.url)
+    expect((await get(disk, `/v1/images/${made.images[0].id}/content`, owner.token)).status).toBe(
+      200,
+    )
+    expect((await remove(disk, owner)).status).toBe(204)
+    const left = disk.database.handle.db.selectFrom('inline_objects').selectAll()
+    expect(await left.execute()).toEqual([])
+  })
+
+  test('one whose store is not configured has no address, and its object is logged', async () => {
+    const owner = await disk.register()
+    const made = await make(disk, owner)
+    const [{ id }] = made.images
+    const { object_key } = await disk.database.handle.db
+      .updateTable('images')
+      .set({ storage: 's3' })
+      .where('id', '=', parseId('img', id) ?? '')
+      .returning('object_key')
+      .executeTakeFirstOrThrow()
+    expect((await get(disk, `/v1/generations/${made.id}`, owner.token)).json).toMatchObject({
+      url: null,
+      images: [{ storage: 's3', url: null, expired: false }],
+    })
+    expect((await get(disk, `/v1/images/${id}/content`, owner.token)).status).toBe(404)
+    expect((await remove(disk, owner)).status).toBe(204)
+    expect(disk.logs).toContainEqual(expect.objectContaining({ storage: 's3', object_key }))
+  })
+
+  test('no folder is made where no picture lies on disk', async () => {
+    const owner = await app.register()
+    await make(app, owner)
+    expect((await remove(app, owner)).status).toBe(204)
+    expect(await readdir(app.dataDir)).not.toContain('files')
+  })
+})
+
+describe('thumbnails', () => {
+  const thumbnail = (id: string, width: number) =>
+    app.request('GET', `/v1/images/${id}/content?width=${width}`, { token: key })
+
+  test('read the store once for all who ask at once, and not again', async () => {
+    const [{ id }] = (await generate()).images
+    const read = vi.spyOn(app.service.deps.objectStore, 'read')
+    const all = await Promise.all(Array.from({ length: 20 }, () => thumbnail(id, 77)))
+    all.push(await thumbnail(id, 77))
+    expect(all.map((one) => one.status)).toEqual(all.map(() => 200))
+    expect(all.every((one) => one.bytes.equals(all[0]?.bytes ?? Buffer.of()))).toBe(true)
+    expect(read).toHaveBeenCalledTimes(1)
+    await thumbnail(id, 78)
+    expect(read).toHaveBeenCalledTimes(2)
+    read.mockRestore()
+  })
 })
 
 test('AUTHZ-1: an image is its account’s, and of a key only in the key’s mode', async () => {

@@ -122,7 +122,7 @@ describe('KEY-5: two credentials', () => {
 })
 
 describe('KEY-5: refused credentials of one address are bounded', () => {
-  test('100 bad keys end in 429 before the database is asked', async () => {
+  test('100 bad keys end in 429, while a good one behind the same address goes on', async () => {
     const ip = newIp()
     const statuses: number[] = []
     for (let n = 0; n < 100; n++) {
@@ -138,7 +138,6 @@ describe('KEY-5: refused credentials of one address are bounded', () => {
     expect(new Set(statuses.slice(refused))).toEqual(new Set([429]))
     expect(refused).toBeGreaterThanOrEqual(10)
 
-    const before = app.database.statements.length
     const { status, headers, json } = await get(
       { authorization: `Bearer ${generateKey('live')}` },
       undefined,
@@ -147,8 +146,7 @@ describe('KEY-5: refused credentials of one address are bounded', () => {
     expect(status).toBe(429)
     expect(json.error.code).toBe('rate_limited')
     expect(Number(headers['retry-after'])).toBeGreaterThan(0)
-    expect(app.database.statements).toHaveLength(before)
-    expect((await get({ authorization: `Bearer ${key}` })).status).toBe(200)
+    expect((await get({ authorization: `Bearer ${key}` }, undefined, ip)).status).toBe(200)
   })
 
   test('a /64 counts as one address, forged forwarding counts as its sender', async () => {

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Mode } from '@nanobanana/shared'
+import type { Pepper } from '../../kernel/secrets.ts'
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const RANDOM_CHARACTERS = 32
@@ -9,12 +10,6 @@ const UNBIASED_BYTES = 248
 
 const KEY_FORM = /^nb_(live|test)_[0-9A-Za-z]{32}$/
 const PREFIX_CHARACTERS = 12
-
-/** A pepper under which digests are made. */
-export interface Pepper {
-  readonly id: string
-  readonly bytes: Uint8Array
-}
 
 function randomBase62(length: number): string {
   let text = ''

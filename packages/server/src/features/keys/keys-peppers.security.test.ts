@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BootError, loadConfig } from '../../config.ts'
@@ -81,7 +82,8 @@ describe('KEY-2: a start without the pepper of active keys', () => {
     expect(failure).toBeInstanceOf(BootError)
     const { message, exitCode } = failure as BootError
     expect(exitCode).toBe(78)
-    expect(message).toContain('3 active API keys')
+    expect(message).toContain('2 active API keys')
+    expect(message).toContain('keys revoke-unreadable')
     expect(message).toContain('JWT_SECRET')
     expect(message).toContain('API_KEY_PEPPER')
     expect(message).not.toContain(JWT_SECRET)
@@ -111,6 +113,25 @@ describe('KEY-2: a start without the pepper of active keys', () => {
       await keys.revoke(both.deps, owner(), other.id)
     }
     expect(await bootFailure({ JWT_SECRET: secret })).toBeUndefined()
+  })
+
+  test('is let through by keys that nobody could use: ended, disabled, of a disabled owner', async () => {
+    await forgetKeys()
+    const { db } = app.database.handle
+    const { deps } = app.service
+    const [ended, disabled] = [await create(), await create()]
+    await sql`update api_keys set expires_at = now() - interval '1 second'
+      where id = ${parseId('key', ended.id)}`.execute(db)
+    await keys.update(deps, owner(), { id: disabled.id, disabled: true })
+    const banned = await app.register()
+    await app.createKey(banned)
+    const disable = (at: ReturnType<typeof sql>) =>
+      sql`update users set disabled_at = ${at} where email = ${banned.email}`.execute(db)
+    await disable(sql`now()`)
+    expect(await bootFailure({ JWT_SECRET: newSecret() })).toBeUndefined()
+    await disable(sql`null`)
+    const failure = await bootFailure({ JWT_SECRET: newSecret() })
+    expect((failure as BootError).message).toContain('1 active API key')
   })
 
   test('is let through when the owner is gone', async () => {

@@ -152,6 +152,10 @@ export interface AuthenticatedKey {
   last_use_stale: boolean
 }
 
+/** Of a key `k` and its owner `u`: whether a secret of the key would be let in. */
+const usable = sql<boolean>`k.status = 'active' and coalesce(k.expires_at > now(), true)
+  and u.deleted_at is null and u.disabled_at is null`
+
 /** The live key behind one of the digests, with its owner in good standing: one indexed read. */
 export async function findLiveKey(
   db: Db,
@@ -168,11 +172,8 @@ export async function findLiveKey(
       ),
     )
     .where('s.digest', 'in', digests)
-    .where('k.status', '=', 'active')
-    .where(sql<boolean>`coalesce(k.expires_at > now(), true)`)
     .where(sql<boolean>`coalesce(s.expires_at > now(), true)`)
-    .where('u.deleted_at', 'is', null)
-    .where('u.disabled_at', 'is', null)
+    .where(usable)
     .executeTakeFirst()
 }
 
@@ -186,20 +187,47 @@ export async function touchKey(db: Db, id: string): Promise<void> {
     .execute()
 }
 
-/** Active keys none of whose live secrets was made under one of the peppers. */
+// A rotated key is judged by its newest secret, the one without an end.
+const selectOfOtherPeppers = (db: Db, pepperIds: readonly string[]) =>
+  db
+    .selectFrom('api_key_secrets as s')
+    .innerJoin('api_keys as k', 'k.id', 's.key_id')
+    .innerJoin('users as u', 'u.id', 'k.user_id')
+    .where('s.expires_at', 'is', null)
+    .where('s.pepper_id', 'not in', pepperIds)
+    .where(usable)
+
+/** Usable keys whose newest secret was made under none of the peppers. */
 export async function countKeysOfOtherPeppers(
   db: Db,
   pepperIds: readonly string[],
 ): Promise<number> {
-  const row = await db
-    .selectFrom('api_key_secrets as s')
-    .innerJoin('api_keys as k', 'k.id', 's.key_id')
+  const row = await selectOfOtherPeppers(db, pepperIds)
     .select(sql<number>`count(distinct k.id)::int`.as('count'))
-    .where('k.status', '!=', 'revoked')
-    .where('s.expires_at', 'is', null)
-    .where('s.pepper_id', 'not in', pepperIds)
     .executeTakeFirstOrThrow()
   return row.count
+}
+
+/** Revokes what `countKeysOfOtherPeppers` counts; answers how many. */
+export async function revokeKeysOfOtherPeppers(
+  db: Db,
+  pepperIds: readonly string[],
+): Promise<number> {
+  const result = await db
+    .updateTable('api_keys')
+    .set({ status: 'revoked' })
+    .where('id', 'in', selectOfOtherPeppers(db, pepperIds).select('k.id'))
+    .executeTakeFirst()
+  return Number(result.numUpdatedRows)
+}
+
+/** Revokes every key of an account. */
+export async function revokeKeysOfUser(tx: Tx, userId: string): Promise<void> {
+  await tx
+    .updateTable('api_keys')
+    .set({ status: 'revoked' })
+    .where('user_id', '=', userId)
+    .execute()
 }
 
 /** Ends every key of an account and forgets its secrets and names. */

@@ -114,7 +114,6 @@ describe('KEY-2: how keys are kept', () => {
     const plan = await db.executeQuery<{ 'QUERY PLAN': string }>(
       CompiledQuery.raw(`explain ${statement}`, [
         digestOf(key, app.service.deps.secrets.peppers[0]),
-        'active',
       ]),
     )
     const lines = plan.rows.map((row) => row['QUERY PLAN']).join('\n')

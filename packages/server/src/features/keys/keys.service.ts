@@ -28,6 +28,8 @@ import {
   listKeys,
   retireSecrets,
   revokeKey,
+  revokeKeysOfOtherPeppers,
+  revokeKeysOfUser,
   setPrefix,
   touchKey,
   updateKey,
@@ -175,12 +177,18 @@ export async function authenticate(
   }
 }
 
-/** Keys that would stop working with the peppers in force. */
-export const countUnreadable = (deps: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>
-  countKeysOfOtherPeppers(
-    deps.db,
-    deps.secrets.peppers.map((pepper) => pepper.id),
-  )
+/** Keys that nothing but a missing pepper keeps from working. */
+export const countUnreadable = ({ db, secrets }: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>
+  countKeysOfOtherPeppers(db, pepperIds(secrets))
+
+/** Revokes them, for an operator whose secret is lost; answers how many. */
+export const revokeUnreadable = ({ db, secrets }: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>
+  revokeKeysOfOtherPeppers(db, pepperIds(secrets))
+
+const pepperIds = ({ peppers }: Deps['secrets']) => peppers.map((pepper) => pepper.id)
+
+/** Revokes every key of an account. */
+export const revokeAllOf = (tx: Tx, userId: string): Promise<void> => revokeKeysOfUser(tx, userId)
 
 export const deleteAllOf = (tx: Tx, userId: string): Promise<void> => deleteKeysOfUser(tx, userId)
 

@@ -33,9 +33,12 @@ export interface Charge {
   tokens: BilledTokens
 }
 
-/** Records what a generation used and answers its price in micro-dollars; test mode is free. */
-export async function settle(tx: Tx, charge: Charge): Promise<number> {
-  const cost = charge.mode === 'live' ? priceMicros(charge.tokens, charge.model.prices) : 0
+/** Price of a charge in micro-dollars; test mode is free. */
+export const priceOf = (charge: Charge): number =>
+  charge.mode === 'live' ? priceMicros(charge.tokens, charge.model.prices) : 0
+
+/** Records what a generation used and what it costs. */
+export async function settle(tx: Tx, charge: Charge): Promise<void> {
   await insertUsage(tx, {
     id: newUuid(),
     user_id: charge.userId,
@@ -47,10 +50,9 @@ export async function settle(tx: Tx, charge: Charge): Promise<number> {
     input_tokens: charge.tokens.inputTokens,
     text_output_tokens: charge.tokens.textOutputTokens,
     image_output_tokens: charge.tokens.imageOutputTokens,
-    cost_micros: cost,
+    cost_micros: priceOf(charge),
     prices_as_of: charge.model.pricesAsOf,
   })
-  return cost
 }
 
 /** Micro-dollars an account spent in this UTC month. */
