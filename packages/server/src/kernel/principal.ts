@@ -6,6 +6,8 @@ export interface SessionPrincipal {
   /** Bare uuid. */
   readonly userId: string
   readonly jti: string
+  /** The account's, when the token was let in; a change of password raises it. */
+  readonly tokenVersion: number
   /** When the token ends by itself. */
   readonly expiresAt: Date
 }

@@ -52,7 +52,7 @@ export async function deleteAccount(
   const user = await auth.getUser(deps, session.userId)
   await auth.confirmPassword(deps, client, { user, password: input.password, param: 'password' })
   const objects = await transaction(deps.db, async (tx) => {
-    if (!(await auth.lock(tx, user.id))) throw new AppError('invalid_token')
+    if (!(await auth.lock(tx, session))) throw new AppError('invalid_token')
     // The account is locked, so none of its generations can end and add one meanwhile.
     const stored = await images.objectsOf(tx, user.id)
     await generations.deleteAllOf(tx, user.id)

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
+import { parseId } from '../../kernel/ids.ts'
+import * as keys from '../keys/keys.service.ts'
 
 let app: TestApp
 beforeAll(async () => {
@@ -106,6 +108,17 @@ describe('changing the password', () => {
     for (const key of mine) expect(await works(key)).toBe(401)
     expect(await works(theirs)).toBe(200)
     expect(await loginStatus(user.email, NEW_PASSWORD)).toBe(200)
+  })
+
+  test('AUTH-11: a key that was asked for just before the tokens ended is not created after', async () => {
+    const user = await app.register()
+    const owner = { userId: parseId('user', user.id) ?? '', tokenVersion: 1 }
+    const input = { name: 'late', mode: 'test' as const, scopes: ['read' as const] }
+    await keys.create(app.service.deps, owner, input)
+    await app.request('POST', '/v1/auth/logout_all', { token: user.token, headers: from() })
+    await expect(keys.create(app.service.deps, owner, input)).rejects.toMatchObject({
+      code: 'invalid_token',
+    })
   })
 
   test('is refused with a wrong current password, and changes nothing', async () => {

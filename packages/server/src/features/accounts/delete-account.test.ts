@@ -200,7 +200,7 @@ describe('a generation that meets the deletion leaves nothing behind', () => {
     const { id } = await app.createKey(user, { mode: 'live' })
     await remove(user)
     const { deps } = app.service
-    const ends = { jti: crypto.randomUUID(), expiresAt: new Date() }
+    const ends = { jti: crypto.randomUUID(), tokenVersion: 1, expiresAt: new Date() }
     const session = { kind: 'session' as const, userId: uuid(user), ...ends }
     const keyId = parseId('key', id)!
     const byKey = { kind: 'key' as const, mode: 'live' as const, scopes: [], keyId }

@@ -44,9 +44,13 @@ export async function holdUser(tx: Tx, userId: string): Promise<boolean> {
   return (await selectLive(tx, userId).forKeyShare().executeTakeFirst()) !== undefined
 }
 
-/** Keeps everybody else from the account while the transaction lasts; false when it is gone. */
-export async function lockUser(tx: Tx, userId: string): Promise<boolean> {
-  return (await selectLive(tx, userId).forUpdate().executeTakeFirst()) !== undefined
+/** Keeps everybody else from the account; false when it is gone or its tokens have ended. */
+export async function lockUser(tx: Tx, userId: string, tokenVersion: number): Promise<boolean> {
+  const row = await selectLive(tx, userId)
+    .where('token_version', '=', tokenVersion)
+    .forUpdate()
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /** Whether a token's account, version and id still stand: one read per request. */

@@ -90,7 +90,13 @@ export async function authenticate(
   if (userId === undefined) return undefined
   const live = await hasLiveSession(deps.db, { userId, version: claims.ver, jti: claims.jti })
   return live
-    ? { kind: 'session', userId, jti: claims.jti, expiresAt: claims.expiresAt }
+    ? {
+        kind: 'session',
+        userId,
+        jti: claims.jti,
+        tokenVersion: claims.ver,
+        expiresAt: claims.expiresAt,
+      }
     : undefined
 }
 
@@ -145,8 +151,12 @@ export async function replacePassword(tx: Tx, user: UserRow, newHash: string): P
 /** Keeps the account from being deleted while the transaction lasts; false when it is gone. */
 export const hold = (tx: Tx, userId: string): Promise<boolean> => holdUser(tx, userId)
 
-/** Keeps everybody else from the account while the transaction lasts; false when it is gone. */
-export const lock = (tx: Tx, userId: string): Promise<boolean> => lockUser(tx, userId)
+/**
+ * Keeps everybody else from the account while the transaction lasts; false when it is gone, or when
+ * every token that was let in before has ended.
+ */
+export const lock = (tx: Tx, session: Pick<SessionPrincipal, 'userId' | 'tokenVersion'>) =>
+  lockUser(tx, session.userId, session.tokenVersion)
 
 /** Leaves a tombstone of the account. */
 export const bury = (tx: Tx, userId: string): Promise<void> => buryUser(tx, userId)

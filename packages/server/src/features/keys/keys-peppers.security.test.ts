@@ -24,7 +24,7 @@ function start(env: Record<string, string>): Promise<Service> {
   const config = loadConfig({ DATA_DIR: dataDir, STORAGE: 'disk', JWT_SECRET, ...env })
   return createService(config, { database: database.handle, log: pino({ level: 'silent' }) })
 }
-const owner = () => ({ userId: parseId('user', user.id)! })
+const owner = () => ({ userId: parseId('user', user.id)!, tokenVersion: 1 })
 const create = ({ deps }: Service = app.service) =>
   keys.create(deps, owner(), { name: 'a key', mode: 'test', scopes: ['read'] })
 const works = async (key: string, { deps }: Service = app.service) =>

@@ -38,7 +38,7 @@ import {
 /** Active keys an account may have. */
 const MAX_KEYS = 25
 
-type Owner = Pick<SessionPrincipal, 'userId'>
+type Owner = Pick<SessionPrincipal, 'userId' | 'tokenVersion'>
 
 export async function create(
   deps: Pick<Deps, 'db' | 'secrets' | 'now'>,
@@ -208,7 +208,7 @@ const revoked = (): AppError =>
 
 /** One after the other, or parallel changes would together pass the bound. */
 async function lockOwner(tx: Tx, owner: Owner): Promise<void> {
-  if (!(await auth.lock(tx, owner.userId))) throw new AppError('invalid_token')
+  if (!(await auth.lock(tx, owner))) throw new AppError('invalid_token')
 }
 
 async function refuseTooMany(tx: Tx, owner: Owner): Promise<void> {
