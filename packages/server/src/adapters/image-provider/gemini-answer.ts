@@ -1,15 +1,17 @@
 import { z } from 'zod'
 import { type ImageResult, ProviderError, type TokenUsage } from '../../ports/image-provider.ts'
-import { failureOfStatus } from './gemini-failure.ts'
 
 // Tolerant on purpose: the SDK passes null parts, missing content and unknown enum values through.
 const Part = z.object({
   text: z.string().nullish(),
   thought: z.boolean().nullish(),
-  inlineData: z.object({ data: z.string().nullish() }).nullish(),
+  // Bytes, as the transport cut them out; null where they were no base64.
+  inlineData: z.object({ data: z.instanceof(Uint8Array).nullish() }).nullish(),
 })
 const Candidate = z.object({
-  content: z.object({ parts: z.array(Part).nullish() }).nullish(),
+  content: z
+    .object({ parts: z.array(Part).nullish(), finishMessage: z.string().nullish() })
+    .nullish(),
   finishReason: z.string().nullish(),
 })
 // A figure that cannot be a count must not cost the picture.
@@ -27,7 +29,6 @@ const Answer = z.object({
         .nullish(),
     })
     .nullish(),
-  error: z.object({ code: z.number().nullish(), message: z.string().nullish() }).nullish(),
 })
 type Answer = z.infer<typeof Answer>
 type Part = z.infer<typeof Part>
@@ -52,19 +53,21 @@ export function readAnswer(raw: unknown, usualImageTokens: number): ImageResult 
   const parsed = Answer.safeParse(raw)
   if (!parsed.success) throw unusable('The provider sent an answer of an unknown form.')
   const answer = parsed.data
-  if (answer.error) throw failureOfStatus(answer.error.code ?? 500, answer.error.message ?? '')
   const parts = answer.candidates?.[0]?.content?.parts ?? []
   const text = textOf(parts)
-  const data = pictureOf(parts)
-  if (data === undefined) throw whyNoPicture(answer, text)
-  return { bytes: decode(data), text, usage: usageOf(answer, usualImageTokens) }
+  const bytes = pictureOf(parts)
+  if (bytes === undefined) throw whyNoPicture(answer, text)
+  if (bytes === null) throw unusable('The provider sent a picture that is no base64.')
+  return { bytes, text, usage: usageOf(answer, usualImageTokens) }
 }
 
 /** The last picture that is no thought; drafts come first, in some answers unmarked. */
-function pictureOf(parts: readonly Part[]): string | undefined {
-  const pictures = parts.filter((part) => part.inlineData?.data)
+function pictureOf(parts: readonly Part[]): Uint8Array | null | undefined {
+  const pictures = parts.filter(
+    ({ inlineData }) => inlineData?.data === null || (inlineData?.data?.length ?? 0) > 0,
+  )
   const last = pictures.findLast((part) => part.thought !== true) ?? pictures.at(-1)
-  return last?.inlineData?.data ?? undefined
+  return last?.inlineData?.data
 }
 
 function textOf(parts: readonly Part[]): string | null {
@@ -78,34 +81,30 @@ function textOf(parts: readonly Part[]): string | null {
   return text === '' ? null : text
 }
 
-const BASE64 = /^[A-Za-z0-9+/\s]+={0,2}\s*$/
-
-function decode(data: string): Uint8Array {
-  // The ends tell a wrong alphabet; Buffer skips what it does not know.
-  if (!BASE64.test(data.slice(0, 1024)) || !BASE64.test(data.slice(-1024))) {
-    throw unusable('The provider sent a picture that is no base64.')
-  }
-  const bytes = Buffer.from(data, 'base64')
-  if (bytes.length === 0) throw unusable('The provider sent an empty picture.')
-  return bytes
-}
-
 function whyNoPicture(answer: Answer, text: string | null): ProviderError {
   const blocked = answer.promptFeedback?.blockReason
-  if (blocked) return refusal(blocked)
+  if (blocked) return refusal(blocked, null)
   const candidate = answer.candidates?.[0]
   if (candidate === undefined) return unusable('The provider sent an empty answer.')
   const reason = candidate.finishReason ?? 'none'
-  if (REFUSALS.has(reason)) return refusal(reason)
-  const said = text === null ? '' : ` It said: ${text.slice(0, 500)}`
+  const explained = candidate.content?.finishMessage ?? null
+  if (REFUSALS.has(reason)) return refusal(reason, explained)
+  const words = text ?? explained
+  const said = words === null ? '' : ` It said: ${words.slice(0, 500)}`
   return new ProviderError(
     'no_image',
     `The provider answered without an image (finish reason ${printable(reason)}).${said}`,
   )
 }
 
-const refusal = (reason: string): ProviderError =>
-  new ProviderError('content_blocked', `The provider refused the request (${printable(reason)}).`)
+/** The reason, and Google's sentence about it where there is one. */
+const refusal = (reason: string, explained: string | null): ProviderError =>
+  new ProviderError(
+    'content_blocked',
+    [`The provider refused the request (${printable(reason)}).`, explained?.slice(0, 500)]
+      .filter((sentence) => sentence !== undefined)
+      .join(' '),
+  )
 
 const unusable = (message: string): ProviderError => new ProviderError('upstream_invalid', message)
 

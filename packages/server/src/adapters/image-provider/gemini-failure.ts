@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { ProviderError } from '../../ports/image-provider.ts'
+import { TransportError } from './gemini-transport.ts'
 
 /** Google's error envelope, as far as it decides anything. */
 const Envelope = z.object({
@@ -21,15 +22,23 @@ export function fromThrown(error: unknown, apiKey: string): ProviderError {
     // The whole body: what quota was hit stands in the details, not in Google's sentence.
     return failureOfStatus(status, error.message, retryDelay(envelope), cause)
   }
-  if (error instanceof SyntaxError) {
-    return new ProviderError('upstream_invalid', 'The provider sent an unreadable answer.', {
+  if (error instanceof TransportError) return fromTransport(error, cause)
+  return new ProviderError('upstream_unavailable', 'The provider cannot be reached.', { cause })
+}
+
+function fromTransport({ kind, phase }: TransportError, cause: unknown): ProviderError {
+  if (kind !== 'network') {
+    return new ProviderError('upstream_invalid', 'The provider sent an unusable answer.', { cause })
+  }
+  if (phase === 'sent') {
+    return new ProviderError('upstream_timeout', 'The provider ended the call without an answer.', {
       cause,
     })
   }
   return new ProviderError('upstream_unavailable', 'The provider cannot be reached.', { cause })
 }
 
-/** What an HTTP status of Google's means; also for a 200 that holds an error. */
+/** What an HTTP status of Google's means. */
 export function failureOfStatus(
   status: number,
   text: string,

@@ -216,12 +216,19 @@ describe('an error of the provider', () => {
     expect((await failure(`x [[${scenario}]]`)).retryAfterMs).toBe(retryAfterMs)
   })
 
-  test.each(['null-body', 'error-bad-json', 'ok-with-error'])(
-    'that the SDK makes unreadable is still an error of the provider: %s',
-    async (scenario) => {
-      const error = await failure(`x [[${scenario}]]`)
-      expect(error.name).toBe('ProviderError')
-      expect(error.code).toMatch(/^upstream_(invalid|unavailable)$/)
-    },
-  )
+  test.each([
+    ['null-body', 'upstream_invalid'],
+    ['error-bad-json', 'upstream_unavailable'],
+    ['ok-with-error', 'upstream_unavailable'],
+  ])('that the SDK would hide is told for what it is: %s is %s', async (scenario, code) => {
+    const error = await failure(`x [[${scenario}]]`)
+    expect(error.name).toBe('ProviderError')
+    expect(error.code).toBe(code)
+  })
+
+  test('is told in the words of the provider, where it has any', async () => {
+    const { code, message } = await failure('x [[refused]]')
+    expect(code).toBe('content_blocked')
+    expect(message).toMatch(/^The provider refused the request \(IMAGE_SAFETY\)\. .*Support code/)
+  })
 })

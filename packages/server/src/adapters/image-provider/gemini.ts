@@ -2,6 +2,7 @@ import { type GenerateContentConfig, GoogleGenAI } from '@google/genai'
 import { type ImageProvider, type ImageRequest, ProviderError } from '../../ports/image-provider.ts'
 import { readAnswer } from './gemini-answer.ts'
 import { fromThrown } from './gemini-failure.ts'
+import { createTransport } from './gemini-transport.ts'
 
 export interface GeminiOptions {
   readonly apiKey: string
@@ -26,15 +27,14 @@ export function createGeminiProvider(options: GeminiOptions): ImageProvider {
     apiVersion: options.apiVersion ?? DEFAULT_API_VERSION,
     httpOptions: {
       ...(options.baseUrl === undefined ? {} : { baseUrl: options.baseUrl }),
-      fetch: fetchWithoutRedirects,
+      fetch: createTransport(TRANSPORT),
     },
   })
   return { generate: (request) => generate(client, options, request) }
 }
 
-/** The SDK would follow a redirect to another host with the key and the prompt. */
-const fetchWithoutRedirects: typeof fetch = (input, init) =>
-  fetch(input, { ...init, redirect: 'error' })
+/** A 4K picture with its signatures comes to about 20 MB. */
+const TRANSPORT = { maxAnswerBytes: 64e6, connectTimeoutMs: 5000 }
 
 async function generate(
   client: GoogleGenAI,

@@ -1,0 +1,102 @@
+/** A picture cut out of an answer: its bytes, or undefined where they were no strict base64. */
+export type CutBlob = Buffer | undefined
+
+export interface CutAnswer {
+  /** The JSON without its blobs: each is replaced by `@` and its index. */
+  readonly text: string
+  readonly blobs: readonly CutBlob[]
+}
+
+/** Stands for a blob in the text. */
+export const BLOB_MARK = /^@(\d+)$/
+
+// Inside a JSON string the quotes would be escaped, so this is always a member's name.
+const BLOB_START = /"(data|thoughtSignature)"\s*:\s*"/
+/** The longest beginning of `BLOB_START` that may lie across two chunks, white space allowed for. */
+const OVERLAP = 64
+const QUOTE = 0x22
+
+/**
+ * Takes a provider's answer apart while it arrives: pictures are decoded as they come and
+ * signatures dropped, so that the body as a whole never lies in memory, nor passes through
+ * `JSON.parse`.
+ */
+export class AnswerCutter {
+  readonly #text: string[] = []
+  readonly #blobs: CutBlob[] = []
+  /** Text that may still turn out to begin a blob. */
+  #pending = ''
+  #blob: Base64Decoder | 'dropped' | undefined
+
+  push(chunk: Buffer): void {
+    let rest = chunk
+    while (rest.length > 0)
+      rest = this.#blob === undefined ? this.#inText(rest) : this.#inBlob(rest)
+  }
+
+  end(): CutAnswer {
+    // A blob without its end leaves JSON that cannot be parsed, as it should.
+    // latin1 kept every byte apart; text is UTF-8.
+    const text = Buffer.from(this.#text.join('') + this.#pending, 'latin1').toString('utf8')
+    return { text, blobs: this.#blobs }
+  }
+
+  #inText(chunk: Buffer): Buffer {
+    const before = this.#pending.length
+    const text = this.#pending + chunk.toString('latin1')
+    const start = BLOB_START.exec(text)
+    if (start === null) {
+      const safe = Math.max(0, text.length - OVERLAP)
+      this.#text.push(text.slice(0, safe))
+      this.#pending = text.slice(safe)
+      return chunk.subarray(chunk.length)
+    }
+    const end = start.index + start[0].length
+    this.#text.push(text.slice(0, end))
+    this.#pending = ''
+    this.#blob = start[1] === 'data' ? new Base64Decoder() : 'dropped'
+    return chunk.subarray(end - before)
+  }
+
+  #inBlob(chunk: Buffer): Buffer {
+    const quote = chunk.indexOf(QUOTE)
+    const end = quote < 0 ? chunk.length : quote
+    if (this.#blob instanceof Base64Decoder) this.#blob.push(chunk.subarray(0, end))
+    if (quote < 0) return chunk.subarray(chunk.length)
+    if (this.#blob instanceof Base64Decoder) {
+      this.#text.push(`@${this.#blobs.length}`)
+      this.#blobs.push(this.#blob.end())
+    }
+    this.#blob = undefined
+    return chunk.subarray(end)
+  }
+}
+
+/** Strict base64, a piece at a time. */
+class Base64Decoder {
+  readonly #pieces: Buffer[] = []
+  #carry = ''
+  #padded = false
+  #valid = true
+
+  push(chunk: Buffer): void {
+    const text = this.#carry + chunk.toString('latin1')
+    const whole = text.length - (text.length % 4)
+    this.#decode(text.slice(0, whole))
+    this.#carry = text.slice(whole)
+  }
+
+  end(): CutBlob {
+    return this.#valid && this.#carry === '' ? Buffer.concat(this.#pieces) : undefined
+  }
+
+  #decode(text: string): void {
+    if (text === '' || !this.#valid) return
+    const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+    const piece = Buffer.from(text, 'base64')
+    // Buffer skips what is not base64, so a wrong character shows as a missing byte.
+    this.#valid = !this.#padded && piece.length === (text.length / 4) * 3 - padding
+    this.#padded = padding > 0
+    this.#pieces.push(piece)
+  }
+}

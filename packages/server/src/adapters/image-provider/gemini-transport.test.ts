@@ -1,0 +1,96 @@
+import { createServer } from 'node:net'
+import { type Emulator, startEmulator } from '@nanobanana/gemini-emulator'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createTransport, TransportError } from './gemini-transport.ts'
+
+let emulator: Emulator
+beforeAll(async () => {
+  emulator = await startEmulator({ signatureBytes: 1_100_000 })
+})
+beforeEach(() => emulator.clearRequests())
+afterAll(() => emulator.close())
+
+const OPTIONS = { maxAnswerBytes: 8e6, connectTimeoutMs: 5000 }
+const transport = createTransport(OPTIONS)
+
+const call = (
+  prompt: string,
+  { signal, base = emulator.url }: { signal?: AbortSignal; base?: string } = {},
+) =>
+  transport(`${base}/v1/models/gemini-nano-banana-2.1:generateContent`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-goog-api-key': 'x' },
+    body: JSON.stringify({ contents: [{ role: 'user', parts: [{ text: prompt }] }] }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+const failure = (work: Promise<unknown>): Promise<TransportError> =>
+  work.then(
+    () => expect.unreachable('this should have failed'),
+    (error: unknown) => error as TransportError,
+  )
+
+describe('an answer', () => {
+  test('has its picture as bytes, its signatures dropped and its finishMessage kept', async () => {
+    const answer = (await (await call('a banana')).json()) as {
+      candidates: {
+        content: { parts: { inlineData?: { data: Buffer }; thoughtSignature?: string }[] }
+      }[]
+    }
+    const parts = answer.candidates[0]?.content.parts ?? []
+    const picture = parts.find((part) => part.inlineData)?.inlineData?.data
+    expect(picture?.subarray(0, 2)).toEqual(Buffer.from([0xff, 0xd8]))
+    for (const part of parts) expect(part.thoughtSignature ?? '').toBe('')
+
+    const refused = (await (await call('x [[refused]]')).json()) as {
+      candidates: { content: { finishMessage: string } }[]
+    }
+    expect(refused.candidates[0]?.content.finishMessage).toContain('Support code')
+  })
+
+  test('of the next call comes over the same connection', async () => {
+    for (let n = 0; n < 3; n++) await (await call('again')).json()
+    expect(emulator.requests).toHaveLength(3)
+    const ports = new Set(emulator.requests.map((request) => request.headers['connection']))
+    expect(ports).toEqual(new Set(['keep-alive']))
+  })
+
+  test('that is an error under 200 has the status of the error', async () => {
+    const { ok, status } = await call('x [[ok-with-error]]')
+    expect(ok).toBe(false)
+    expect(status).toBeGreaterThanOrEqual(400)
+  })
+})
+
+describe('a failure says how far the call had come', () => {
+  test('nobody listens: connecting', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { port } = server.address() as { port: number }
+    await new Promise((resolve) => server.close(resolve))
+    const error = await failure(call('x', { base: `http://127.0.0.1:${port}` }))
+    expect(error).toMatchObject({ name: 'TransportError', kind: 'network', phase: 'connecting' })
+  })
+
+  test.each([
+    ['reset-before-headers', 'network', 'sent'],
+    ['reset-mid-body', 'network', 'answering'],
+    ['truncated', 'malformed', 'answering'],
+    ['html', 'malformed', 'answering'],
+    ['redirect', 'redirect', 'answering'],
+    ['oversize bytes=9000000', 'too-large', 'answering'],
+  ])('%s: %s, %s', async (scenario, kind, phase) => {
+    const error = await failure(call(`x [[${scenario}]]`).then((answer) => answer.json()))
+    expect(error).toMatchObject({ name: 'TransportError', kind, phase })
+    expect(emulator.redirected).toHaveLength(0)
+  })
+
+  test('an abort stays an abort, and ends the call at once', async () => {
+    const controller = new AbortController()
+    const running = failure(call('x [[slow-headers delayMs=5000]]', { signal: controller.signal }))
+    await expect.poll(() => emulator.stats().active).toBe(1)
+    controller.abort()
+    expect((await running).name).toBe('AbortError')
+    await emulator.idle()
+    expect(emulator.requests.at(-1)?.aborted).toBe(true)
+  })
+})
