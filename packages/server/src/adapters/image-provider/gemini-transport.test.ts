@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { type Emulator, startEmulator } from '@nanobanana/gemini-emulator'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { createTransport, TransportError } from './gemini-transport.ts'
+import { createTransport, type TransportError } from './gemini-transport.ts'
 
 let emulator: Emulator
 beforeAll(async () => {
