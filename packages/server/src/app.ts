@@ -242,9 +242,9 @@ async function openStores(
   }
 }
 
-function storageOf({ storage }: Config, kind: StorageKind): Config['storage'] | undefined {
+function storageOf({ storage, s3 }: Config, kind: StorageKind): Config['storage'] | undefined {
   if (kind === storage.kind) return storage
-  return kind === 's3' ? undefined : { kind }
+  return kind === 's3' ? s3 : { kind }
 }
 
 async function openStore(

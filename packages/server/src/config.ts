@@ -22,13 +22,13 @@ export interface LoadConfigOptions {
 /** Checks the environment; throws one `ConfigError` with every fault. */
 export function loadConfig(env: Env = process.env, options: LoadConfigOptions = {}): Config {
   const reading = readEnvironment({ ...options.defaults, ...env })
-  const storage = resolveStorage(reading, options.storageFallback ?? 'inline')
+  const { storage, s3 } = resolveStorage(reading, options.storageFallback ?? 'inline')
   checkTogether(reading)
   checkModel(reading, options.modelNames)
   if (reading.problems.length > 0) throw new ConfigError(reading.problems)
   // Without a problem every name was parsed.
   const inert = INERT_NAMES.filter(reading.isSet)
-  return seal({ ...compose(reading.values as Values, storage, threadPoolSize(env)), inert })
+  return seal({ ...compose(reading.values as Values, storage, threadPoolSize(env)), s3, inert })
 }
 
 function checkTogether({ values, problems, isSet }: Reading): void {

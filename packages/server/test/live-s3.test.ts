@@ -85,3 +85,19 @@ test('without storage settings the picture comes back directly as a data: URL', 
   const picture = Buffer.from(made.json.url.replace('data:image/jpeg;base64,', ''), 'base64')
   expect(await sharp(picture).metadata()).toMatchObject({ width: 2752, height: 1536 })
 })
+
+test('a picture in the bucket can be read and deleted by a service that stores on disk by now', async () => {
+  await using app = await createTestApp({ env: { ...liveEnv(), ...s3Env() } })
+  const account = await app.register()
+  const { key } = await app.createKey(account, { mode: 'live' })
+  const made = await app.request('POST', '/v1/generate', { token: key, body: { prompt: 'x' } })
+  await using later = await createTestApp({
+    database: app.database.handle,
+    env: { ...s3Env(), STORAGE: 'disk' },
+  })
+  const again = await later.request('GET', `/v1/generations/${made.json.id}`, { token: key })
+  expect((await fetch(again.json.url)).status).toBe(200)
+  const { password, token } = account
+  await later.request('POST', '/v1/auth/delete_account', { token, body: { password } })
+  expect((await fetch(again.json.url)).status).toBe(404)
+})

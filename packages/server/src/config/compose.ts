@@ -8,7 +8,7 @@ export function compose(
   v: Values,
   storage: Storage,
   threadPoolSize: number,
-): Omit<Config, 'inert'> {
+): Omit<Config, 's3' | 'inert'> {
   return {
     server: {
       host: v.HOST,
@@ -90,6 +90,8 @@ const HIDDEN = new Set([
 
 /** Freezes it through and through, and hides the secrets from `JSON.stringify` and `inspect`. */
 export function seal<T extends object>(value: T): T {
+  // One part may stand under two names.
+  if (Object.isFrozen(value)) return value
   for (const child of Object.values(value))
     if (typeof child === 'object' && child !== null) seal(child)
   if (!Array.isArray(value)) {

@@ -25,14 +25,20 @@ const R2_NAMES: readonly Name[] = [...R2_NEEDED, 'R2_PUBLIC_URL']
 
 export type StorageFallback = 'inline' | 'disk'
 
-/** The object store; pushes what is wrong, and then answers the fallback. */
-export function resolveStorage(reading: Reading, fallback: StorageFallback): Storage {
+/**
+ * The object store, and the bucket if one is configured, in which older pictures may lie. Pushes what
+ * is wrong, and then answers the fallback.
+ */
+export function resolveStorage(
+  reading: Reading,
+  fallback: StorageFallback,
+): { storage: Storage; s3: S3Storage | undefined } {
   const wanted = reading.values.STORAGE
-  const store = credentials(reading)
-  if (wanted === 'disk' || wanted === 'inline') return { kind: wanted }
+  const s3 = credentials(reading)
+  if (wanted === 'disk' || wanted === 'inline') return { storage: { kind: wanted }, s3 }
   if (wanted === 's3' && ![...S3_NAMES, ...R2_NAMES].some(reading.isSet))
     reading.problems.push(`STORAGE=s3 needs ${S3_NEEDED.join(', ')}, or ${R2_NEEDED.join(', ')}`)
-  return store ?? { kind: fallback }
+  return { storage: s3 ?? { kind: fallback }, s3 }
 }
 
 function credentials({ values, problems, isSet }: Reading): S3Storage | undefined {

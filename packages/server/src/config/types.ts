@@ -1,5 +1,5 @@
 import type { Values } from './environment.ts'
-import type { Storage } from './storage.ts'
+import type { S3Storage, Storage } from './storage.ts'
 
 export type LogLevel = Values['LOG_LEVEL']
 
@@ -52,6 +52,8 @@ export interface Config {
     readonly totalTimeoutMs: number
   }
   readonly storage: Storage
+  /** The bucket, also where STORAGE names another store: pictures made before may lie in it. */
+  readonly s3: S3Storage | undefined
   readonly images: {
     readonly urlTtlSeconds: number
     readonly inlineRetentionSeconds: number
