@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseId } from '../../kernel/ids.ts'
 import type { ImageProvider } from '../../ports/image-provider.ts'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
-import { generate } from '../generations/generations.service.ts'
+import { generate } from '../generations/generate.service.ts'
 import * as keys from '../keys/keys.service.ts'
 
 let app: TestApp

@@ -8,7 +8,8 @@ import {
   NoInput,
 } from '@nanobanana/shared'
 import { router, scopedProcedure } from '../../kernel/procedures.ts'
-import { generate, get, list } from './generations.service.ts'
+import { generate } from './generate.service.ts'
+import { get, list } from './generations.service.ts'
 import { listModels } from './models.ts'
 
 const tags = ['generations']
