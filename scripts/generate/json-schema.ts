@@ -10,6 +10,8 @@ export interface JsonSchema {
   type?: string | string[]
   const?: unknown
   enum?: unknown[]
+  /** Values of an open list: suggested, and any other is taken. */
+  'x-extensible-enum'?: unknown[]
   anyOf?: JsonSchema[]
   oneOf?: JsonSchema[]
   allOf?: JsonSchema[]

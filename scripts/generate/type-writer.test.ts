@@ -3,8 +3,10 @@ import {
   CreateKeyInput,
   Generation,
   Image,
+  ImageInput,
   KeyIdInput,
   Mode,
+  ModelName,
 } from '../../packages/shared/src/index.ts'
 import { createTypeWriter } from './type-writer.ts'
 
@@ -40,6 +42,20 @@ test('a description becomes a comment, a default makes a field of the input opti
   expect(text).toContain("   * @default 'live'\n   */\n  mode?: Mode\n")
   expect(text).toContain('  /** Default: `generate` and `read`. */\n  scopes?: Scope[]\n')
   expect(text).toContain('  expires_at?: string | null\n')
+})
+
+test('an open list suggests its values and takes any text, one to a line where it is long', () => {
+  const text = declarationOf('ModelName', ModelName, 'input')
+  expect(text).toContain("export type ModelName =\n  | 'gemini-nano-banana-2.1'\n")
+  expect(text).toMatch(/\n {2}\| \(string & Record<never, never>\)$/)
+})
+
+test('bytes in an input are base64 text, whatever the entrances put in their place', () => {
+  const writer = createTypeWriter()
+  expect(writer.typeOf(ImageInput, 'input')).toBe('ImageInput')
+  const written = writer.declarations()
+  expect(written.get('ImageInput')).toBe('export type ImageInput = UploadInput | ReferenceInput')
+  expect(written.get('UploadInput')).toContain('\n  data: string\n')
 })
 
 test('an object without an id is written in place', () => {

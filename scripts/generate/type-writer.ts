@@ -45,16 +45,17 @@ function declaration(name: string, def: JsonSchema, defs: Defs): string {
   const doc = jsdoc([def.description && sentence(def.description)])
   const text =
     def.properties === undefined
-      ? `export type ${name} = ${expression(def, defs, '')}`
-      : `export interface ${name} ${objectType(def, defs, '')}`
-  return [...doc, text].join('\n')
+      ? wrapUnion(`export type ${name} = ${expression(def, defs, '')}`, '')
+      : [`export interface ${name} ${objectType(def, defs, '')}`]
+  return [...doc, ...text].join('\n')
 }
 
 function expression(schema: JsonSchema, defs: Defs, indent: string): string {
-  const { $ref, enum: values, anyOf, oneOf, allOf, type } = schema
+  const { $ref, enum: values, 'x-extensible-enum': suggested, anyOf, oneOf, allOf, type } = schema
   if ($ref !== undefined) return nameOf($ref)
   if ('const' in schema) return literal(schema.const)
   if (values !== undefined) return union(values.map(literal))
+  if (suggested !== undefined) return union([...suggested.map(literal), ANY_TEXT])
   const options = anyOf ?? oneOf
   if (options !== undefined) return union(options.map((one) => expression(one, defs, indent)))
   if (allOf !== undefined) throw new Error('allOf has no type here; give the schema an id')
@@ -83,6 +84,9 @@ function ofType(schema: JsonSchema, defs: Defs, indent: string): string {
       throw new Error(`No type is known for the JSON Schema type "${schema.type}"`)
   }
 }
+
+/** Editors go on suggesting the literals beside it, which they do not beside `string`. */
+const ANY_TEXT = '(string & Record<never, never>)'
 
 const literal = (value: unknown): string =>
   typeof value === 'string' ? `'${value.replaceAll(/['\\]/g, '\\$&')}'` : JSON.stringify(value)
@@ -115,12 +119,6 @@ function objectType(schema: JsonSchema, defs: Defs, indent: string): string {
 /** A long union of literals goes one to a line, as the formatter would have it. */
 function wrapUnion(line: string, indent: string): string[] {
   if (line.length <= 100 || line.includes('\n')) return [line]
-  const [head = '', ...tail] = line.split(': ')
-  return [
-    `${head}:`,
-    ...tail
-      .join(': ')
-      .split(' | ')
-      .map((one) => `${indent}  | ${one}`),
-  ]
+  const [, head = '', types = ''] = /^(.*?(?::| =)) (.*)$/.exec(line) ?? []
+  return [head, ...types.split(' | ').map((one) => `${indent}  | ${one}`)]
 }

@@ -2,6 +2,7 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server'
 import { expectTypeOf, test } from 'vitest'
 import type { AppRouter } from '../../server/src/router.ts'
 import type { Api } from './generated/api.ts'
+import type { Model } from './generated/types.ts'
 import type { CallOptions } from './request.ts'
 
 // The generated interface against the router itself, for every procedure there is: `generate --check`
@@ -61,6 +62,16 @@ test('every method takes what its procedure takes', () => {
 
 test('every method answers what its procedure answers', () => {
   expectTypeOf<Readonly<SdkOutputs>>().toEqualTypeOf<RouterOutputs>()
+})
+
+test('images are uploads or references, and a model is suggested but may be any', () => {
+  type Input = SdkInputs['generate']
+  expectTypeOf<NonNullable<Input['images']>[number]>().toEqualTypeOf<
+    { data: string; mime_type?: string } | { generation_id: string; image_id?: string }
+  >()
+  expectTypeOf<'a-model-of-yours'>().toExtend<Input['model']>()
+  expectTypeOf<Input['model']>().not.toEqualTypeOf<string | undefined>()
+  expectTypeOf<Model['aspect_ratios'][number]>().toExtend<Input['aspect_ratio']>()
 })
 
 test('the comparison compares', () => {

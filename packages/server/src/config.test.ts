@@ -3,7 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readModels } from '@nanobanana/shared'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { runCommand } from './commands/run.ts'
 import { bootWarnings, BootError, ConfigError, loadConfig, type Config } from './config.ts'
 import { FIELDS, NAMES, SECRET_NAMES, type Name } from './config/environment.ts'
 
@@ -350,13 +352,70 @@ describe('.env.example', () => {
   })
 })
 
-test('a default model that is not in the catalogue is told with the other faults', () => {
-  const env = { DEFAULT_MODEL: 'nope', BCRYPT_COST: '3' }
-  expect(() => loadConfig(env, { modelNames: ['a', 'b'] })).toThrow(
-    expect.objectContaining({
-      problems: expect.arrayContaining(['DEFAULT_MODEL names no model; it may be a, b']),
-    }),
-  )
+describe('MODELS_FILE', () => {
+  let folder = ''
+  const write = async (name: string, text: string) => {
+    const file = join(folder, name)
+    await writeFile(file, text)
+    return file
+  }
+  const told = (env: Record<string, string>) => {
+    try {
+      loadConfig(env, { readModels })
+      return []
+    } catch (error) {
+      return (error as ConfigError).problems
+    }
+  }
+  const alias = JSON.stringify({ models: [{ id: 'gemini-3-pro-image', aliases: ['house-model'] }] })
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'models-'))
+  })
+  afterAll(() => rm(folder, { recursive: true }))
+
+  test('DEFAULT_MODEL may be what the file names, and nothing that no model has', async () => {
+    const MODELS_FILE = await write('alias.json', alias)
+    expect(told({ MODELS_FILE, DEFAULT_MODEL: 'house-model' })).toEqual([])
+    expect(told({ DEFAULT_MODEL: 'nano-banana' })).toEqual([])
+    const unknown = /^DEFAULT_MODEL names no model; it may be gemini-nano-banana-2\.1, /
+    expect(told({ DEFAULT_MODEL: 'house-model' })).toEqual([expect.stringMatching(unknown)])
+    expect(told({ MODELS_FILE, DEFAULT_MODEL: 'nano-banana-pro' })).toEqual([
+      expect.stringContaining('house-model'),
+    ])
+  })
+
+  test('every fault of the file is told with those of the environment', async () => {
+    const models = [{ id: 'gemini-3-pro-image', status: 'gone', nmae: 'Pro' }]
+    const MODELS_FILE = await write('faulty.json', JSON.stringify({ models }))
+    expect(told({ MODELS_FILE, PORT: 'x', DEFAULT_MODEL: 'of-the-file' })).toEqual([
+      'PORT must be a whole number from 0 to 65535',
+      'MODELS_FILE models[0] (gemini-3-pro-image): status must be one of stable, deprecated',
+      'MODELS_FILE models[0] (gemini-3-pro-image): a model has no field "nmae"',
+    ])
+  })
+
+  test('a file that is missing, none, empty or too large is a fault', async () => {
+    const problem = (file: string) => told({ MODELS_FILE: file })
+    expect(problem('/nowhere')).toEqual(['MODELS_FILE cannot be read (ENOENT)'])
+    expect(problem(folder)).toEqual(['MODELS_FILE names no regular file'])
+    expect(problem('/dev/zero')).toEqual(['MODELS_FILE names no regular file'])
+    expect(problem(await write('empty', '\n'))).toEqual(['MODELS_FILE names an empty file'])
+    const large = alias + ' '.repeat(1_000_000 - alias.length)
+    expect(problem(await write('full', large))).toEqual([])
+    expect(problem(await write('large', `${large} `))).toEqual([
+      'MODELS_FILE names a file that is too large',
+    ])
+  })
+
+  test('a command ends with 78 and the faults, and prints nothing of a file that is no models file', async () => {
+    vi.stubEnv('MODELS_FILE', await write('secrets', 'JWT_SECRET=canary'))
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const lines: string[] = []
+    const print = (line: string) => void lines.push(line)
+    const code = await runCommand(['serve'], { print, fail: print, readInput: async () => '' })
+    expect(code).toBe(78)
+    expect(lines).toEqual(['The configuration is not valid:\n  MODELS_FILE is not valid JSON'])
+  })
 })
 
 describe('warnings', () => {

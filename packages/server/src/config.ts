@@ -1,6 +1,7 @@
 import { ConfigError } from './config/boot-error.ts'
 import { compose, seal } from './config/compose.ts'
 import { INERT_NAMES, type Name, type Values } from './config/environment.ts'
+import { readModelsFile, type ReadModels } from './config/models-file.ts'
 import { readEnvironment, type Env, type Reading } from './config/read.ts'
 import { resolveStorage, type StorageFallback } from './config/storage.ts'
 import type { Config } from './config/types.ts'
@@ -13,8 +14,8 @@ export { bootWarnings } from './config/warnings.ts'
 export interface LoadConfigOptions {
   /** Where images go when neither STORAGE nor credentials say it; default `inline`. */
   storageFallback?: StorageFallback
-  /** Names that DEFAULT_MODEL may have; unset: any. */
-  modelNames?: readonly string[]
+  /** Reads what MODELS_FILE holds; unset: it is not looked at, and DEFAULT_MODEL may be any. */
+  readModels?: ReadModels
   /** Values of names that the environment leaves out. */
   defaults?: Env
 }
@@ -24,11 +25,12 @@ export function loadConfig(env: Env = process.env, options: LoadConfigOptions = 
   const reading = readEnvironment({ ...options.defaults, ...env })
   const { storage, s3 } = resolveStorage(reading, options.storageFallback ?? 'inline')
   checkTogether(reading)
-  checkModel(reading, options.modelNames)
+  const modelsText = readModelsFile(reading, options.readModels)
   if (reading.problems.length > 0) throw new ConfigError(reading.problems)
   // Without a problem every name was parsed.
   const inert = INERT_NAMES.filter(reading.isSet)
-  return seal({ ...compose(reading.values as Values, storage, threadPoolSize(env)), s3, inert })
+  const config = compose(reading.values as Values, { storage, modelsText }, threadPoolSize(env))
+  return seal({ ...config, s3, inert })
 }
 
 function checkTogether({ values, problems, isSet }: Reading): void {
@@ -45,12 +47,6 @@ function checkTogether({ values, problems, isSet }: Reading): void {
   const { METRICS_PORT: metricsPort, PORT: port } = values
   if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port)
     problems.push('METRICS_PORT and PORT are the same')
-}
-
-function checkModel({ values, problems }: Reading, names: readonly string[] | undefined): void {
-  const { DEFAULT_MODEL: model } = values
-  if (model === undefined || names === undefined || names.includes(model)) return
-  problems.push(`DEFAULT_MODEL names no model; it may be ${names.join(', ')}`)
 }
 
 /** libuv's own variable, so it is read as libuv reads it. */

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { ImageInputs } from './image-input.ts'
 import { KeyId, Mode } from './keys.ts'
-import { ASPECT_RATIOS, SIZES } from './models.ts'
+import { AspectRatio, Size, ThinkingLevel } from './model-options.ts'
+import { ModelName } from './model-name.ts'
 import { cursor, limit, page } from './pagination.ts'
 import { codePoints, text, timestamp, typeId } from './text.ts'
 
@@ -49,22 +51,52 @@ const metadata = z
   .refine((pairs) => Object.keys(pairs).length <= 16, { error: 'must have at most 16 pairs' })
   .describe('Up to 16 pairs of text to find the generation by; names up to 64, values up to 512.')
 
-const modelName = text().min(1).max(100)
+export const OUTPUT_FORMATS = ['png', 'jpeg', 'webp'] as const
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number]
+
+const MAX_SEED = 2 ** 31 - 1
 
 export const GenerateInput = z
   .strictObject({
     prompt,
-    model: modelName.optional().describe("Model id or alias. Default: the server's default model."),
-    aspect_ratio: z
-      .enum(ASPECT_RATIOS)
-      .meta({ id: 'AspectRatio' })
+    model: ModelName.optional().describe("Model id or alias. Default: the server's default model."),
+    aspect_ratio: AspectRatio.optional().describe(
+      'Width to height; must be one the model has. Default: the model chooses.',
+    ),
+    size: Size.optional().describe(
+      'Pixels of the longer side, roughly; must be one the model has. Default `1K`.',
+    ),
+    n: z
+      .int()
+      .min(1)
+      .max(4)
       .optional()
-      .describe('Width to height; must be one the model has. Default: the model chooses.'),
-    size: z
-      .enum(SIZES)
-      .meta({ id: 'Size' })
+      .describe(
+        'How many images, each a call to the model. Default 1. Some may fail: what came is returned and charged, with a warning.',
+      ),
+    images: ImageInputs.optional().describe(
+      'Images to edit or to refer to, in order, as many as the model takes. The first `generation_id` becomes `parent_id`.',
+    ),
+    output_format: z
+      .enum(OUTPUT_FORMATS)
+      .meta({ id: 'OutputFormat' })
       .optional()
-      .describe('Pixels of the longer side, roughly; must be one the model has. Default `1K`.'),
+      .describe('File format of the result. Default: as the model made it.'),
+    output_quality: z
+      .int()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('Quality of a `jpeg` or `webp`, which must be named. Default 90.'),
+    seed: z
+      .int()
+      .min(0)
+      .max(MAX_SEED)
+      .optional()
+      .describe('Start of the randomness, 0 to 2147483647; image i of `n` uses `seed` + i.'),
+    thinking_level: ThinkingLevel.optional().describe(
+      "How long the model may think; must be one the model has. Default: the model's.",
+    ),
     metadata: metadata.optional(),
     user: bounded(64).optional().describe('Your own id of the end user, up to 64 characters.'),
     mode: Mode.optional().describe('With an access token only; a key has its own mode.'),
@@ -127,6 +159,11 @@ export const Generation = z
       aspect_ratio: z.string().nullable(),
       size: z.string(),
       n: z.int(),
+      input_images: z.int().describe('How many images came with the request.'),
+      output_format: z.string().nullable(),
+      output_quality: z.int().nullable(),
+      seed: z.int().nullable(),
+      thinking_level: z.string().nullable(),
     }),
     warnings: z.array(Warning),
     usage: z.object({
@@ -156,7 +193,7 @@ export const ListGenerationsInput = z
       'With an access token: default `live`. A key sees its own mode.',
     ),
     status: GenerationStatus.optional(),
-    model: modelName.optional(),
+    model: ModelName.optional(),
     key_id: KeyId.optional(),
   })
   .meta({ id: 'ListGenerationsInput' })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AspectRatio, Size, ThinkingLevel } from './model-options.ts'
 
 export const ModelInfo = z
   .object({
@@ -10,9 +11,15 @@ export const ModelInfo = z
     aliases: z.array(z.string()),
     status: z.enum(['stable', 'deprecated']),
     default: z.boolean(),
-    aspect_ratios: z.array(z.string()),
-    sizes: z.array(z.string()),
-    max_input_images: z.int(),
+    aspect_ratios: z.array(AspectRatio),
+    sizes: z.array(Size),
+    max_input_images: z.int().describe('How many `images` a request may bring; 0: none.'),
+    thinking_levels: z
+      .array(ThinkingLevel)
+      .describe('Empty where the caller has no say: the model never thinks, or always does.'),
+    default_thinking_level: ThinkingLevel.nullable().describe(
+      'What the model does unasked; null: unknown, or no say.',
+    ),
     pricing: z.object({
       input_usd_per_million_tokens: z.number(),
       text_output_usd_per_million_tokens: z.number(),

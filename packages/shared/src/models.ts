@@ -1,30 +1,11 @@
+import { ModelEntry } from './model-entry.ts'
+import type { AspectRatio, Size, ThinkingLevel } from './model-options.ts'
+import { MODEL_TABLE } from './model-table.ts'
+
 /**
- * The model catalogue as data. Validation, `GET /v1/models`, prices, the OpenAPI document and the
- * SDK's types come from here; adding a model is a change of this table.
+ * The model catalogue. Validation, `GET /v1/models`, prices, the OpenAPI document and the SDK's types
+ * come from here.
  */
-
-export const SIZES = ['512', '1K', '2K', '4K'] as const
-export type Size = (typeof SIZES)[number]
-
-export const ASPECT_RATIOS = [
-  '1:1',
-  '2:3',
-  '3:2',
-  '3:4',
-  '4:3',
-  '4:5',
-  '5:4',
-  '9:16',
-  '16:9',
-  '21:9',
-  '1:4',
-  '4:1',
-  '1:8',
-  '8:1',
-] as const
-export type AspectRatio = (typeof ASPECT_RATIOS)[number]
-
-const TEN_RATIOS = ASPECT_RATIOS.slice(0, 10)
 
 /** Prices in micro-dollars per million tokens: $1.50 is 1_500_000. */
 export interface Prices {
@@ -44,6 +25,10 @@ export interface Model {
   /** False where the provider must not be sent a size: the model has only the one. */
   readonly sendsSize: boolean
   readonly maxInputImages: number
+  /** Empty where the caller has no say: the model never thinks, or always does. */
+  readonly thinkingLevels: readonly ThinkingLevel[]
+  /** What the model does unasked; null: unknown, or no say. */
+  readonly defaultThinkingLevel: ThinkingLevel | null
   /** Output tokens of one image by size, for estimates. */
   readonly imageTokens: Readonly<Partial<Record<Size, number>>>
   /** Output text tokens a reservation allows for. */
@@ -55,87 +40,37 @@ export interface Model {
   readonly created: number
 }
 
-const day = (iso: string): number => Date.parse(`${iso}T00:00:00Z`) / 1000
-const perMillion = (input: number, text: number, image: number): Prices => ({
-  inputMicrosPerMillion: input * 1e6,
-  textOutputMicrosPerMillion: text * 1e6,
-  imageOutputMicrosPerMillion: image * 1e6,
-})
-const common = { textAllowanceTokens: 1000, pricesAsOf: '2026-10-09' } as const
+/** The model that an entry describes. */
+export function toModel(entry: ModelEntry): Model {
+  const { pricing } = entry
+  return {
+    id: entry.id,
+    name: entry.name ?? entry.id,
+    aliases: entry.aliases,
+    status: entry.status,
+    aspectRatios: entry.aspect_ratios,
+    sizes: entry.sizes,
+    // 1K is what the provider draws unasked; asked for it, the oldest model answered 500 INTERNAL.
+    sendsSize: entry.sizes.some((size) => size !== '1K'),
+    maxInputImages: entry.max_input_images,
+    thinkingLevels: entry.thinking_levels,
+    defaultThinkingLevel: entry.default_thinking_level,
+    imageTokens: entry.image_tokens,
+    textAllowanceTokens: entry.text_allowance_tokens,
+    prices: {
+      inputMicrosPerMillion: micros(pricing.input_usd_per_million_tokens),
+      textOutputMicrosPerMillion: micros(pricing.text_output_usd_per_million_tokens),
+      imageOutputMicrosPerMillion: micros(pricing.image_output_usd_per_million_tokens),
+    },
+    pricesAsOf: pricing.as_of,
+    created: entry.created ?? Date.parse(pricing.as_of) / 1000,
+  }
+}
 
-export const MODELS: readonly Model[] = [
-  {
-    ...common,
-    id: 'gemini-nano-banana-2.1',
-    name: 'Nano Banana 2.1',
-    aliases: ['nano-banana-2.1', 'nano-banana'],
-    status: 'stable',
-    aspectRatios: ASPECT_RATIOS,
-    sizes: ['1K', '2K', '4K'],
-    sendsSize: true,
-    maxInputImages: 14,
-    imageTokens: { '1K': 1120, '2K': 1680, '4K': 3780 },
-    prices: perMillion(1.5, 7.5, 30),
-    created: day('2026-10-06'),
-  },
-  {
-    ...common,
-    id: 'gemini-3.1-flash-lite-image',
-    name: 'Nano Banana 2 Lite',
-    aliases: ['nano-banana-2-lite'],
-    status: 'stable',
-    // Sources differ between ten and fourteen ratios; the ten are safe.
-    aspectRatios: TEN_RATIOS,
-    sizes: ['1K'],
-    sendsSize: false,
-    maxInputImages: 3,
-    imageTokens: { '1K': 1120 },
-    prices: perMillion(0.25, 1.5, 30),
-    created: day('2026-06-01'),
-  },
-  {
-    ...common,
-    id: 'gemini-3-pro-image',
-    name: 'Nano Banana Pro',
-    aliases: ['nano-banana-pro'],
-    status: 'stable',
-    aspectRatios: TEN_RATIOS,
-    sizes: ['1K', '2K', '4K'],
-    sendsSize: true,
-    maxInputImages: 14,
-    imageTokens: { '1K': 1120, '2K': 1120, '4K': 2000 },
-    prices: perMillion(2, 12, 120),
-    created: day('2026-05-28'),
-  },
-  {
-    ...common,
-    id: 'gemini-3.1-flash-image',
-    name: 'Nano Banana 2',
-    aliases: ['nano-banana-2'],
-    status: 'deprecated',
-    aspectRatios: ASPECT_RATIOS,
-    sizes: ['512', '1K', '2K', '4K'],
-    sendsSize: true,
-    maxInputImages: 14,
-    imageTokens: { '512': 747, '1K': 1120, '2K': 1680, '4K': 2520 },
-    prices: perMillion(0.5, 3, 60),
-    created: day('2026-05-28'),
-  },
-  {
-    ...common,
-    id: 'gemini-2.5-flash-image',
-    name: 'Nano Banana (2.5)',
-    aliases: [],
-    status: 'deprecated',
-    aspectRatios: TEN_RATIOS,
-    sizes: ['1K'],
-    // Sending imageSize to this model was answered with 500 INTERNAL.
-    sendsSize: false,
-    maxInputImages: 3,
-    imageTokens: { '1K': 1290 },
-    prices: perMillion(0.3, 2.5, 30),
-    created: day('2025-10-02'),
-  },
-]
+/** Exact: an entry has at most six decimals. */
+const micros = (usd: number): number => Math.round(usd * 1e6)
+
+/** The built-in models. */
+export const MODELS: readonly Model[] = MODEL_TABLE.map((row) => toModel(ModelEntry.parse(row)))
 
 export const DEFAULT_MODEL = 'gemini-nano-banana-2.1'

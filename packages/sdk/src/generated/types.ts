@@ -69,7 +69,21 @@ export interface ApiKeyWithSecret {
   key: string
 }
 
-export type AspectRatio = '1:1' | '2:3' | '3:2' | '3:4' | '4:3' | '4:5' | '5:4' | '9:16' | '16:9' | '21:9' | '1:4' | '4:1' | '1:8' | '8:1'
+export type AspectRatio =
+  | '1:1'
+  | '2:3'
+  | '3:2'
+  | '3:4'
+  | '4:3'
+  | '4:5'
+  | '5:4'
+  | '9:16'
+  | '16:9'
+  | '21:9'
+  | '1:4'
+  | '4:1'
+  | '1:8'
+  | '8:1'
 
 export interface ChangePasswordInput {
   /** At least 8 characters, at most 72 bytes of UTF-8. */
@@ -112,11 +126,29 @@ export interface GenerateInput {
   /** What to draw, 1 to 8192 characters. */
   prompt: string
   /** Model id or alias. Default: the server's default model. */
-  model?: string
+  model?: ModelName
   /** Width to height; must be one the model has. Default: the model chooses. */
   aspect_ratio?: AspectRatio
   /** Pixels of the longer side, roughly; must be one the model has. Default `1K`. */
   size?: Size
+  /**
+   * How many images, each a call to the model. Default 1. Some may fail: what came is returned and
+   * charged, with a warning.
+   */
+  n?: number
+  /**
+   * Images to edit or to refer to, in order, as many as the model takes. The first `generation_id`
+   * becomes `parent_id`.
+   */
+  images?: ImageInput[]
+  /** File format of the result. Default: as the model made it. */
+  output_format?: OutputFormat
+  /** Quality of a `jpeg` or `webp`, which must be named. Default 90. */
+  output_quality?: number
+  /** Start of the randomness, 0 to 2147483647; image i of `n` uses `seed` + i. */
+  seed?: number
+  /** How long the model may think; must be one the model has. Default: the model's. */
+  thinking_level?: ThinkingLevel
   /** Up to 16 pairs of text to find the generation by; names up to 64, values up to 512. */
   metadata?: Record<string, string>
   /** Your own id of the end user, up to 64 characters. */
@@ -148,6 +180,12 @@ export interface Generation {
     aspect_ratio: string | null
     size: string
     n: number
+    /** How many images came with the request. */
+    input_images: number
+    output_format: string | null
+    output_quality: number | null
+    seed: number | null
+    thinking_level: string | null
   }
   warnings: Warning[]
   usage: {
@@ -203,6 +241,8 @@ export interface Image {
   expired: boolean
 }
 
+export type ImageInput = UploadInput | ReferenceInput
+
 export interface KeyIdInput {
   id: string
 }
@@ -217,7 +257,8 @@ export interface ListGenerationsInput {
   /** With an access token: default `live`. A key sees its own mode. */
   mode?: Mode
   status?: GenerationStatus
-  model?: string
+  /** Id or alias of a model; `GET /v1/models` has them all. */
+  model?: ModelName
   key_id?: string
 }
 
@@ -261,9 +302,14 @@ export interface Model {
   aliases: string[]
   status: 'stable' | 'deprecated'
   default: boolean
-  aspect_ratios: string[]
-  sizes: string[]
+  aspect_ratios: AspectRatio[]
+  sizes: Size[]
+  /** How many `images` a request may bring; 0: none. */
   max_input_images: number
+  /** Empty where the caller has no say: the model never thinks, or always does. */
+  thinking_levels: ThinkingLevel[]
+  /** What the model does unasked; null: unknown, or no say. */
+  default_thinking_level: ThinkingLevel | null
   pricing: {
     input_usd_per_million_tokens: number
     text_output_usd_per_million_tokens: number
@@ -278,6 +324,29 @@ export interface Model {
 export interface ModelList {
   object: 'list'
   data: Model[]
+}
+
+/** Id or alias of a model; `GET /v1/models` has them all. */
+export type ModelName =
+  | 'gemini-nano-banana-2.1'
+  | 'nano-banana-2.1'
+  | 'nano-banana'
+  | 'gemini-3.1-flash-lite-image'
+  | 'nano-banana-2-lite'
+  | 'gemini-3-pro-image'
+  | 'nano-banana-pro'
+  | 'gemini-3.1-flash-image'
+  | 'nano-banana-2'
+  | 'gemini-2.5-flash-image'
+  | (string & Record<never, never>)
+
+export type OutputFormat = 'png' | 'jpeg' | 'webp'
+
+export interface ReferenceInput {
+  /** A generation of your own account. */
+  generation_id: string
+  /** Which of its images. Default: the first. */
+  image_id?: string
 }
 
 export interface RegisterInput {
@@ -302,6 +371,8 @@ export type Scope = 'generate' | 'read' | 'usage'
 
 export type Size = '512' | '1K' | '2K' | '4K'
 
+export type ThinkingLevel = 'minimal' | 'medium' | 'high'
+
 export interface UpdateKeyInput {
   id: string
   /** Your own name for the key, 1 to 64 characters. */
@@ -316,6 +387,13 @@ export interface UpdateKeyInput {
   requests_per_minute?: number | null
   /** Generations in flight at once; null means the server's default. */
   max_concurrency?: number | null
+}
+
+export interface UploadInput {
+  /** The bytes of a PNG, JPEG or WebP in base64, or as a `data:` URL of base64. */
+  data: string
+  /** What `data` is, if you want it checked; the bytes decide. */
+  mime_type?: string
 }
 
 export interface Usage {

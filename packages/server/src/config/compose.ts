@@ -6,7 +6,7 @@ import type { Config } from './types.ts'
 /** Groups the parsed values. */
 export function compose(
   v: Values,
-  storage: Storage,
+  { storage, modelsText }: { storage: Storage; modelsText: string | undefined },
   threadPoolSize: number,
 ): Omit<Config, 's3' | 'inert'> {
   return {
@@ -38,7 +38,7 @@ export function compose(
       geminiBaseUrl: v.GEMINI_BASE_URL,
       geminiApiVersion: v.GEMINI_API_VERSION,
       defaultModel: v.DEFAULT_MODEL,
-      modelsFile: v.MODELS_FILE,
+      modelsText,
       attemptTimeoutMs: Math.min(v.UPSTREAM_ATTEMPT_TIMEOUT, v.UPSTREAM_TIMEOUT),
       totalTimeoutMs: v.UPSTREAM_TIMEOUT,
     },

@@ -88,8 +88,6 @@ export const INERT_NAMES: readonly Name[] = [
   'REDIS_URL',
   'METRICS_PORT',
   'DRAIN_DELAY',
-  'MODELS_FILE',
-  'MAX_UPLOAD_BYTES',
   'SYNC_TIMEOUT',
   'WORKERS',
   'QUEUE_MAX',

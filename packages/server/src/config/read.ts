@@ -43,7 +43,7 @@ function rawValue(env: Env, name: Name, problems: string[]): string | undefined 
     problems.push(`${name} and ${name}_FILE are both set; keep one`)
     return FAULTY
   }
-  const text = readSecretFile(file.trim())
+  const text = readTextFile(file.trim(), MAX_SECRET_FILE_BYTES)
   if (typeof text === 'object') {
     problems.push(`${name}_FILE ${text.problem}`)
     return FAULTY
@@ -53,11 +53,12 @@ function rawValue(env: Env, name: Name, problems: string[]): string | undefined 
 
 const ownValue = (env: Env, name: string) => (Object.hasOwn(env, name) ? env[name] : undefined)
 
-function readSecretFile(file: string): string | { problem: string } {
+/** The text of a file that the environment names, or what is wrong with it. */
+export function readTextFile(file: string, maxBytes: number): string | { problem: string } {
   try {
     const found = statSync(file)
     if (!found.isFile()) return { problem: 'names no regular file' }
-    if (found.size > MAX_SECRET_FILE_BYTES) return { problem: 'names a file that is too large' }
+    if (found.size > maxBytes) return { problem: 'names a file that is too large' }
     return filled(readFileSync(file, 'utf8')) ?? { problem: 'names an empty file' }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'

@@ -47,7 +47,8 @@ export interface Config {
     readonly geminiBaseUrl: string | undefined
     readonly geminiApiVersion: string | undefined
     readonly defaultModel: string | undefined
-    readonly modelsFile: string | undefined
+    /** What MODELS_FILE holds. */
+    readonly modelsText: string | undefined
     readonly attemptTimeoutMs: number
     readonly totalTimeoutMs: number
   }

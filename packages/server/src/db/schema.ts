@@ -82,6 +82,11 @@ export interface GenerationsTable {
   aspect_ratio: string | null
   size: string
   n: number
+  input_images: Generated<number>
+  output_format: string | null
+  output_quality: number | null
+  seed: number | null
+  thinking_level: string | null
   parent_id: string | null
   text: string | null
   warnings: JSONColumnType<Warning[], string | undefined, string>
@@ -90,7 +95,10 @@ export interface GenerationsTable {
   end_user: string | null
   input_tokens: Generated<number>
   output_tokens: Generated<number>
+  /** What the account is charged: 0 unless it succeeded in live mode. */
   cost_micros: Generated<number>
+  /** What the provider has or may have billed us, for attempts that failed too. */
+  upstream_cost_micros: Generated<number>
   /** While it runs: the time after which its process is taken to have died. */
   lease_expires_at: Date | null
   created_at: CreatedAt

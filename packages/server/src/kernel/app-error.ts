@@ -1,4 +1,10 @@
-import { ERRORS, type ErrorBody, type ErrorCode, type ErrorRow } from '@nanobanana/shared'
+import {
+  ERRORS,
+  type ErrorBody,
+  type ErrorCode,
+  type ErrorRow,
+  isErrorCode,
+} from '@nanobanana/shared'
 import type { ZodError } from 'zod'
 import { sqlState } from '../db/client.ts'
 
@@ -70,7 +76,7 @@ export function toAppError(error: unknown): AppError {
 }
 
 export function fromZod(error: ZodError): AppError {
-  const issue = error.issues[0]
+  const issue = closestIssue(error.issues)
   if (issue === undefined) return new AppError('invalid_input')
   const unknownKey = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
   const path = [...issue.path, ...(unknownKey === undefined ? [] : [unknownKey])].map(String)
@@ -81,9 +87,27 @@ export function fromZod(error: ZodError): AppError {
   if (param !== '' && issue.message.endsWith('received undefined')) {
     return new AppError('invalid_input', `${param} is required.`, { param })
   }
+  const code = codeOf(issue)
   return param === ''
-    ? new AppError('invalid_input', `The request is not valid: ${issue.message}.`)
-    : new AppError('invalid_input', `${param}: ${issue.message}.`, { param })
+    ? new AppError(code, `The request is not valid: ${issue.message}.`)
+    : new AppError(code, `${param}: ${issue.message}.`, { param })
+}
+
+/** A schema names another row than `invalid_input` in the `params` of a custom issue. */
+function codeOf(issue: Issue): ErrorCode {
+  const code: unknown = issue.code === 'custom' ? issue.params?.['code'] : undefined
+  return isErrorCode(code) ? code : 'invalid_input'
+}
+
+type Issue = ZodError['issues'][number]
+
+/** Of a union the alternative with the fewest faults is what the caller meant. */
+function closestIssue(issues: readonly Issue[]): Issue | undefined {
+  const [issue] = issues
+  if (issue?.code !== 'invalid_union' || issue.errors.length === 0) return issue
+  const [closest = []] = issue.errors.toSorted((a, b) => a.length - b.length)
+  const inner = closestIssue(closest)
+  return inner && { ...inner, path: [...issue.path, ...inner.path] }
 }
 
 const MAX_MESSAGE = 400

@@ -17,6 +17,8 @@ export interface Settings {
   readonly defaultModel: string
   readonly urlTtlSeconds: number
   readonly inlineRetentionSeconds: number
+  /** Decoded bytes of all images that one request may bring. */
+  readonly maxUploadBytes: number
   readonly upstreamTimeoutMs: number
   readonly defaultMonthlyLimitMicros: number | null
   readonly registerPerHour: number

@@ -18,6 +18,8 @@ export type Meta = OpenApiMeta<{
   policy?: Policy
   /** Status of a success over REST; 200 when absent. */
   status?: 200 | 201 | 204
+  /** Whether requests may bring images: then the body may be large, or a form. */
+  takesUploads?: true
 }>
 
 const t = initTRPC
@@ -77,6 +79,7 @@ const TRPC_CODES: Partial<Record<TRPC_ERROR_CODE_KEY, () => AppError>> = {
 /** The row of our table for anything tRPC reports. */
 export function appErrorOf(error: TRPCError): AppError {
   const { cause } = error
+  if (cause instanceof AppError) return cause
   if (error.code === 'BAD_REQUEST' && cause instanceof ZodError) return fromZod(cause)
   // tRPC wraps what a procedure threw; its own errors stand alone or wrap a parser's.
   if (cause !== undefined && error.code === 'INTERNAL_SERVER_ERROR') return toAppError(cause)

@@ -1,4 +1,5 @@
-import type { AspectRatio, ErrorCode, Model, Size } from '@nanobanana/shared'
+import type { AspectRatio, ErrorCode, Model, Size, ThinkingLevel } from '@nanobanana/shared'
+import type { EncodedImage } from './image-codec.ts'
 
 /** One call for one picture. */
 export interface ImageRequest {
@@ -7,8 +8,16 @@ export interface ImageRequest {
   /** Undefined: the model chooses. */
   readonly aspectRatio?: AspectRatio
   readonly size: Size
+  /** To edit or to refer to, in the caller's order; none by default. */
+  readonly images?: readonly EncodedImage[]
+  /** 0 to 2147483647; undefined: random. */
+  readonly seed?: number
+  /** Undefined: the model's own. */
+  readonly thinkingLevel?: ThinkingLevel
   /** Ends the call; the provider may still bill for it. */
   readonly signal: AbortSignal
+  /** When `signal` will time out, by `performance.now()`: no wait that outlasts it is begun. */
+  readonly deadline?: number
 }
 
 /** Tokens as the provider counted them. */
@@ -24,6 +33,8 @@ export interface ImageResult {
   readonly bytes: Uint8Array
   readonly text: string | null
   readonly usage: TokenUsage
+  /** Tokens of attempts that failed before this one, which the provider may bill too. */
+  readonly wasted?: TokenUsage
 }
 
 /** What a provider's failure can mean to the caller; the codes are rows of the error table. */
@@ -43,21 +54,25 @@ export class ProviderError extends Error {
   override readonly name = 'ProviderError'
   readonly code: ProviderErrorCode
   readonly retryAfterMs: number | undefined
+  /** Tokens the provider has or may have billed for all attempts. */
+  readonly wasted: TokenUsage | undefined
 
   constructor(
     code: ProviderErrorCode,
     message: string,
-    options: { retryAfterMs?: number; cause?: unknown } = {},
+    options: { retryAfterMs?: number; wasted?: TokenUsage; cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause })
     this.code = code
     this.retryAfterMs = options.retryAfterMs
+    this.wasted = options.wasted
   }
 }
 
 /**
  * Makes pictures. Promises: one picture per call; a `ProviderError` for every failure but an abort
- * by the caller's signal, which rejects with the signal's reason.
+ * by the caller's signal, which rejects with the signal's reason. Where that is a `TimeoutError`, a
+ * `ProviderError` may tell more.
  */
 export interface ImageProvider {
   generate(request: ImageRequest): Promise<ImageResult>

@@ -43,6 +43,8 @@ function renderModel(model: Model, isDefault: boolean): ModelInfo {
     aspect_ratios: [...model.aspectRatios],
     sizes: [...model.sizes],
     max_input_images: model.maxInputImages,
+    thinking_levels: [...model.thinkingLevels],
+    default_thinking_level: model.defaultThinkingLevel,
     pricing: {
       input_usd_per_million_tokens: usdPerMillion(prices.inputMicrosPerMillion),
       text_output_usd_per_million_tokens: usdPerMillion(prices.textOutputMicrosPerMillion),

@@ -1,4 +1,4 @@
-import { MODELS } from '@nanobanana/shared'
+import { MODELS, type Size } from '@nanobanana/shared'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type BilledTokens, priceMicros } from './price.ts'
@@ -23,6 +23,47 @@ test.each<[string, string, [input: number, text: number, image: number], usd: nu
 ])('%s of %s costs what the price page says', (_, model, [input, text, image], usd) => {
   const tokens = { inputTokens: input, textOutputTokens: text, imageOutputTokens: image }
   expect(priceMicros(tokens, pricesOf(model))).toBe(Math.round(usd * 1e6))
+})
+
+// Google's price page of 2026-10-09: US dollars of one image, rounded as published.
+const PUBLISHED: readonly [model: string, size: Size, usd: string][] = [
+  ['gemini-nano-banana-2.1', '1K', '0.0336'],
+  ['gemini-nano-banana-2.1', '2K', '0.0504'],
+  ['gemini-nano-banana-2.1', '4K', '0.1134'],
+  ['gemini-3.1-flash-lite-image', '1K', '0.0336'],
+  ['gemini-3-pro-image', '1K', '0.134'],
+  ['gemini-3-pro-image', '2K', '0.134'],
+  ['gemini-3-pro-image', '4K', '0.24'],
+  ['gemini-3.1-flash-image', '512', '0.045'],
+  ['gemini-3.1-flash-image', '1K', '0.067'],
+  ['gemini-3.1-flash-image', '2K', '0.101'],
+  ['gemini-3.1-flash-image', '4K', '0.151'],
+  ['gemini-2.5-flash-image', '1K', '0.039'],
+]
+
+test.each(PUBLISHED)('one image of %s at %s costs %s dollars, as published', (id, size, usd) => {
+  const { imageTokens, prices } = MODELS.find((model) => model.id === id)!
+  const tokens = { inputTokens: 0, textOutputTokens: 0, imageOutputTokens: imageTokens[size]! }
+  const decimals = usd.length - '0.'.length
+  expect((priceMicros(tokens, prices) / 1e6).toFixed(decimals)).toBe(Number(usd).toFixed(decimals))
+})
+
+test('the published prices are those of every model and size', () => {
+  const all = MODELS.flatMap(({ id, sizes }) => sizes.map((size) => `${id} ${size}`))
+  expect(PUBLISHED.map(([id, size]) => `${id} ${size}`).toSorted()).toEqual(all.toSorted())
+})
+
+// By hand, in micro-dollars: input + text and thinking + image.
+test.each<[string, [input: number, text: number, image: number], micros: number]>([
+  ['gemini-nano-banana-2.1', [1000, 500, 3780], 1500 + 3750 + 113_400],
+  ['gemini-3.1-flash-lite-image', [7, 3, 1120], 33_606], // 1.75 + 4.5 + 33600
+  ['gemini-3-pro-image', [258, 700, 1120], 516 + 8400 + 134_400],
+  ['gemini-3.1-flash-image', [9, 11, 747], 44_858], // 4.5 + 33 + 44820, half up
+  ['gemini-2.5-flash-image', [10, 46, 1290], 3 + 115 + 38_700],
+])('a call of %s that used %j tokens costs %i micro-dollars', (id, used, micros) => {
+  const [inputTokens, textOutputTokens, imageOutputTokens] = used
+  const tokens = { inputTokens, textOutputTokens, imageOutputTokens }
+  expect(priceMicros(tokens, pricesOf(id))).toBe(micros)
 })
 
 test.each([
