@@ -1,4 +1,5 @@
 import type { ImageMimeType } from '../../ports/image-codec.ts'
+import { pngChunks } from './png-chunks.ts'
 
 /**
  * Whether an encoded picture reaches its own end. It costs microseconds where decoding all of it
@@ -10,17 +11,8 @@ export function isWhole(bytes: Uint8Array, mimeType: ImageMimeType): boolean {
   return mimeType === 'image/jpeg' ? isWholeJpeg(buffer) : isWholeWebp(buffer)
 }
 
-const PNG_SIGNATURE_BYTES = 8
-/** Length, type and checksum of a chunk. */
-const PNG_CHUNK_BYTES = 12
-
 function isWholePng(buffer: Buffer): boolean {
-  let start = PNG_SIGNATURE_BYTES
-  while (start + PNG_CHUNK_BYTES <= buffer.length) {
-    const end = start + PNG_CHUNK_BYTES + buffer.readUInt32BE(start)
-    if (buffer.toString('latin1', start + 4, start + 8) === 'IEND') return end <= buffer.length
-    start = end
-  }
+  for (const { type, end } of pngChunks(buffer)) if (type === 'IEND') return end <= buffer.length
   return false
 }
 

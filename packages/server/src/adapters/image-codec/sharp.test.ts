@@ -1,22 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { crc32, deflateSync } from 'node:zlib'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
+import { noise, pngOfZeros } from '../../../test/pictures.ts'
 import { createSharpCodec } from './sharp.ts'
 
 const codec = createSharpCodec()
 const of = (bytes: Buffer, sha256: string = randomUUID()) => ({ sha256, read: async () => bytes })
-const noise = (width: number, height: number) =>
-  sharp({
-    create: {
-      width,
-      height,
-      channels: 3,
-      background: 'grey',
-      noise: { type: 'gaussian', mean: 128, sigma: 40 },
-    },
-  })
 const png = await noise(120, 80).png().toBuffer()
 const jpeg = await noise(120, 80).jpeg().toBuffer()
 const webp = await noise(120, 80).webp().toBuffer()
@@ -191,28 +181,3 @@ describe('encode', () => {
     expect([info.channels, ...data.subarray(0, 3)]).toEqual([3, 250, 10, 20])
   })
 })
-
-function pngOfZeros(width: number, height: number): Buffer {
-  const head = Buffer.alloc(13)
-  head.writeUInt32BE(width, 0)
-  head.writeUInt32BE(height, 4)
-  head.set([1, 0], 8)
-  const rows = Buffer.alloc((width / 8 + 1) * height)
-  return Buffer.concat([
-    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
-    ...[
-      ['IHDR', head] as const,
-      ['IDAT', deflateSync(rows)] as const,
-      ['IEND', Buffer.alloc(0)] as const,
-    ].map(([type, data]) => pngChunk(type, data)),
-  ])
-}
-
-function pngChunk(type: string, data: Buffer): Buffer {
-  const chunk = Buffer.alloc(data.length + 12)
-  chunk.writeUInt32BE(data.length, 0)
-  chunk.write(type, 4, 'latin1')
-  data.copy(chunk, 8)
-  chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), data.length + 8)
-  return chunk
-}

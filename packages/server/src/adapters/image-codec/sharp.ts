@@ -1,31 +1,19 @@
-import sharp from 'sharp'
-import type {
-  ImageCodec,
-  ImageFacts,
-  ImageMimeType,
-  Original,
-  Pixels,
-} from '../../ports/image-codec.ts'
+import type { ImageCodec, ImageFacts, Original, Pixels } from '../../ports/image-codec.ts'
 import { limitConcurrency } from '../limit-concurrency.ts'
 import { cacheBytes } from './cache-bytes.ts'
+import { convert } from './convert.ts'
 import { isWhole } from './is-whole.ts'
+import { INPUT, readHeader, sharp, TIMEOUT } from './libvips.ts'
+import { inspect, sanitize } from './sanitize.ts'
 
 export interface SharpCodecOptions {
   /** Pictures decoded or encoded at once; default 2, of the four threads shared with files and bcrypt. */
   readonly concurrency?: number
 }
 
-// Left in are the three formats we take: others bring parsers we do not need, SVG above all.
-sharp.block({ operation: ['VipsForeignLoad'] })
-sharp.unblock({
-  operation: ['VipsForeignLoadPngBuffer', 'VipsForeignLoadJpegBuffer', 'VipsForeignLoadWebpBuffer'],
-})
-// A server hardly sees the same picture twice.
-sharp.cache(false)
-
-// The largest picture a model makes, 8:1 at 4K, has 18.9 million pixels.
-const INPUT = { limitInputPixels: 50e6, failOn: 'warning' } as const
-const TIMEOUT = { seconds: 10 }
+// More than a model makes. At the limit one takes about 1 GB: interlaced, or to be turned, it lies
+// in memory whole, and a file of 2 MB can be one.
+const LARGE_PIXELS = 20e6
 const THUMBNAIL_QUALITY = 80
 const KEPT_THUMBNAIL_BYTES = 32 * 2 ** 20
 const JPEG_QUALITY = 90
@@ -35,6 +23,7 @@ export function createSharpCodec({ concurrency = 2 }: SharpCodecOptions = {}): I
   const limited = limitConcurrency(concurrency)
   // A turn of its own around reading: a slow store holds up thumbnails, not other pictures.
   const inTurn = limitConcurrency(concurrency)
+  const oneLarge = limitConcurrency(1)
   const cached = cacheBytes(KEPT_THUMBNAIL_BYTES)
 
   async function makeThumbnail(original: Original, width: number): Promise<Uint8Array> {
@@ -50,6 +39,14 @@ export function createSharpCodec({ concurrency = 2 }: SharpCodecOptions = {}): I
       cached(`${original.sha256}-${width}`, () => inTurn(() => makeThumbnail(original, width))),
 
     encode: (pixels, as) => limited(() => encode(pixels, as)),
+
+    async sanitize(bytes, { maxBytes }) {
+      const header = await inspect(bytes)
+      const work = () => limited(() => sanitize(bytes, header, maxBytes))
+      return header.width * header.height > LARGE_PIXELS ? oneLarge(work) : work()
+    },
+
+    convert: (bytes, as) => limited(() => convert(bytes, as)),
   }
 }
 
@@ -62,21 +59,11 @@ const shrink = (bytes: Uint8Array, width: number): Promise<Uint8Array> =>
     .toBuffer()
 
 async function measure(bytes: Uint8Array): Promise<ImageFacts | undefined> {
-  const found = await readHeader(bytes).catch(() => undefined)
-  if (found === undefined) return undefined
-  const mimeType = MIME_TYPES[found.format]
-  if (mimeType === undefined || !isWhole(bytes, mimeType)) return undefined
+  const found = await readHeader(bytes)
+  if (found === undefined || !isWhole(bytes, found.mimeType)) return undefined
+  const { width, height } = found.autoOrient
   // As a viewer shows it, turned by its EXIF orientation.
-  return { mimeType, width: found.autoOrient.width, height: found.autoOrient.height }
-}
-
-// Async, because sharp throws at once for no bytes at all.
-const readHeader = async (bytes: Uint8Array) => sharp(bytes, INPUT).metadata()
-
-const MIME_TYPES: Readonly<Record<string, ImageMimeType>> = {
-  png: 'image/png',
-  jpeg: 'image/jpeg',
-  webp: 'image/webp',
+  return { mimeType: found.mimeType, width, height }
 }
 
 function encode({ rgba, width, height }: Pixels, as: ImageFacts): Promise<Uint8Array> {
