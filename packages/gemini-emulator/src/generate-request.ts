@@ -5,7 +5,7 @@ import { asList, asObject } from './json.ts'
 import type { JsonObject } from './json.ts'
 import type { ModelSpec } from './models.ts'
 import { readGenerateFields } from './request-fields.ts'
-import { readPrompt } from './request-parts.ts'
+import { invalidValue, readPrompt } from './request-parts.ts'
 import type { Prompt } from './request-parts.ts'
 
 export interface GenerateRequest extends ImageWish {
@@ -31,6 +31,7 @@ export function readGenerateRequest(
   const prompt = readPrompt(fields)
   checkImageCount(prompt, model)
   checkCandidateCount(config)
+  checkSeed(config)
   const modalities = readModalities(config)
   return {
     model,
@@ -52,6 +53,12 @@ function checkCandidateCount(config: JsonObject): void {
   if (config.candidateCount === undefined || config.candidateCount === 1) return
   // NOTE: the text is known from other models, not seen for an image model.
   throw new GoogleError(invalidArgument('Multiple candidates is not enabled for this model'))
+}
+
+function checkSeed({ seed }: JsonObject): void {
+  const isInt32 = typeof seed === 'number' && (seed | 0) === seed
+  if (seed === undefined || isInt32) return
+  throw invalidValue('generation_config.seed', 'TYPE_INT32', seed)
 }
 
 function readModalities(config: JsonObject): unknown[] {

@@ -69,7 +69,7 @@ function looksLikePicture(base64: string): boolean {
   )
 }
 
-function invalidValue(path: string, type: string, value: unknown): GoogleError {
+export function invalidValue(path: string, type: string, value: unknown): GoogleError {
   const description = `Invalid value at '${path}' (${type}), ${JSON.stringify(value)}`
   return new GoogleError(badRequest([{ field: path, description }]))
 }

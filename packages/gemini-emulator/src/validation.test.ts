@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { startEmulator } from './emulator.ts'
@@ -22,6 +24,7 @@ beforeAll(async () => {
 })
 afterAll(() => emulator.close())
 
+const PNG = 'iVBORw0KGgo='
 const RATIOS =
   "'1:1', '1:4', '1:8', '2:3', '3:2', '3:4', '4:1', '4:3', '4:5', '5:4', '8:1', '9:16', '16:9', or '21:9'"
 const CONFIG = 'GenerateContentRequest.generation_config.image_config'
@@ -80,6 +83,7 @@ describe('a value Google does not take', () => {
         "Invalid value at 'generation_config.thinking_config.thinking_level'",
       ),
     ],
+    [NANO_BANANA, 'high', expect.stringContaining('google.ai.generativelanguage.ThinkingLevel')],
   ])('%s with thinking level %s is a 400', async (model, thinkingLevel, message) => {
     const { error } = await refused(promptBody('x', { thinkingConfig: { thinkingLevel } }), model)
     expect(error).toMatchObject({ code: 400, message })
@@ -90,6 +94,23 @@ describe('a value Google does not take', () => {
     expect(error.message).toBe(
       "Invalid value at 'generation_config.image_config.aspect_ratio' (TYPE_STRING), 5",
     )
+  })
+
+  test.each([2_147_483_648, -2_147_483_649, 1.5, '42', true])(
+    'the seed %j is a 400',
+    async (seed) => {
+      const { error } = await refused(promptBody('x', { seed }))
+      expect(error).toMatchObject({
+        code: 400,
+        message: `Invalid value at 'generation_config.seed' (TYPE_INT32), ${JSON.stringify(seed)}`,
+      })
+    },
+  )
+
+  test('a seed of 32 bits is taken', async () => {
+    for (const seed of [0, -1, 2_147_483_647, -2_147_483_648]) {
+      expect((await post(emulator, promptBody('x', { seed }))).status).toBe(200)
+    }
   })
 
   test('more than one candidate is a 400', async () => {
@@ -123,17 +144,51 @@ describe('an input picture', () => {
   })
 
   test('too many are refused', async () => {
-    const picture = { inlineData: { mimeType: 'image/png', data: 'iVBORw0KGgo=' } }
+    const picture = { inlineData: { mimeType: 'image/png', data: PNG } }
     const parts = [{ text: 'x' }, ...Array.from({ length: 15 }, () => picture)]
     expect((await refused({ contents: [{ parts }] })).error.code).toBe(400)
   })
 
-  test('is counted in the prompt', async () => {
-    const response = await post(emulator, withPicture('image/png', 'iVBORw0KGgo='))
+  test.each([
+    [NANO_BANANA, 258],
+    ['gemini-2.5-flash-image', 258],
+    ['gemini-3-pro-image', 1120],
+  ])('is counted in the prompt: %s, %i', async (model, tokenCount) => {
+    const path = `/v1/models/${model}:generateContent`
+    const response = await post(emulator, withPicture('image/png', PNG), path)
     expect(await response.json()).toMatchObject({
       usageMetadata: {
-        promptTokensDetails: [{ modality: 'TEXT' }, { modality: 'IMAGE', tokenCount: 258 }],
+        promptTokenCount: 1 + tokenCount,
+        promptTokensDetails: [
+          { modality: 'TEXT', tokenCount: 1 },
+          { modality: 'IMAGE', tokenCount },
+        ],
       },
+    })
+  })
+
+  test('stands in the log in its place, as its type, length and hash', async () => {
+    const picture = (mimeType: string, data: string) => ({ inlineData: { mimeType, data } })
+    const jpeg = Buffer.from([0xff, 0xd8, 0xff, 1])
+    const parts = [picture('image/jpeg', jpeg.toString('base64')), picture('image/png', PNG)]
+    await post(emulator, { contents: [{ parts: [{ text: 'x' }, ...parts, parts[0]] }] })
+    const logged = (mimeType: string, bytes: Buffer) => ({
+      inlineData: {
+        mimeType,
+        data: { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
+      },
+    })
+    expect(emulator.requests.at(-1)?.body).toEqual({
+      contents: [
+        {
+          parts: [
+            { text: 'x' },
+            logged('image/jpeg', jpeg),
+            logged('image/png', Buffer.from(PNG, 'base64')),
+            logged('image/jpeg', jpeg),
+          ],
+        },
+      ],
     })
   })
 })

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DEFAULT_MODEL, MODELS } from '@nanobanana/shared'
+import { DEFAULT_MODEL, readModels } from '@nanobanana/shared'
 import type { Logger } from 'pino'
 import { createSharpCodec } from './adapters/image-codec/sharp.ts'
-import { createGeminiProvider } from './adapters/image-provider/gemini.ts'
+import { createLiveProvider } from './adapters/image-provider/live.ts'
 import { createSandboxProvider } from './adapters/image-provider/sandbox.ts'
 import { attempt } from './adapters/object-store/attempt.ts'
 import { createDiskObjectStore } from './adapters/object-store/disk.ts'
@@ -14,6 +14,7 @@ import {
   BootError,
   bootWarnings,
   type Config,
+  ConfigError,
   loadConfig,
   type LoadConfigOptions,
 } from './config.ts'
@@ -32,11 +33,9 @@ import { signPath } from './kernel/signed-url.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
 import type { CurrentObjectStore, ObjectStore, StorageKind } from './ports/object-store.ts'
 
-const catalogue = createCatalogue(MODELS)
-
-/** The checked environment, with a default model that exists. */
-export const readConfig = (options: Omit<LoadConfigOptions, 'modelNames'> = {}): Config =>
-  loadConfig(undefined, { ...options, modelNames: catalogue.names })
+/** The checked environment, with models that make sense and a default that is one of them. */
+export const readConfig = (options: Omit<LoadConfigOptions, 'readModels'> = {}): Config =>
+  loadConfig(undefined, { ...options, readModels })
 
 /** What tests put in place of the real parts. */
 export interface AppOverrides {
@@ -62,6 +61,7 @@ const RECOVERY_INTERVAL_MS = 60_000
 
 /** Builds what the entrances stand on: configuration, database, adapters. */
 export async function createApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
+  const catalogue = catalogueOf(config)
   const log = overrides.log ?? createLog({ level: config.log.level })
   await using opened = new AsyncDisposableStack()
   const { database, lock } = await open(config, log, opened, overrides.database)
@@ -76,7 +76,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const codec = createSharpCodec()
   const deps: Deps = {
     db,
-    providers: { ...providersOf(config, codec), ...overrides.providers },
+    providers: { ...providersOf(config, codec, log), ...overrides.providers },
     objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
     rateLimiter: createMemoryRateLimiter(),
     codec,
@@ -107,6 +107,13 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     },
     close: () => owned.disposeAsync(),
   }
+}
+
+/** `readConfig` tells what is wrong with a models file; here it is told to who loaded it otherwise. */
+function catalogueOf({ provider }: Config): Deps['catalogue'] {
+  const { models, problems } = readModels(provider.modelsText)
+  if (problems.length > 0) throw new ConfigError(problems.map((fault) => `MODELS_FILE ${fault}`))
+  return createCatalogue(models)
 }
 
 /** What an operator's command may touch. */
@@ -196,6 +203,7 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   defaultModel: config.provider.defaultModel ?? DEFAULT_MODEL,
   urlTtlSeconds: config.images.urlTtlSeconds,
   inlineRetentionSeconds: config.images.inlineRetentionSeconds,
+  maxUploadBytes: config.images.maxUploadBytes,
   upstreamTimeoutMs: config.provider.totalTimeoutMs,
   defaultMonthlyLimitMicros: config.limits.monthlyLimitMicros ?? null,
   registerPerHour: config.limits.registrationsPerHour,
@@ -205,15 +213,16 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
 const passwordsOf = (config: Config, cost = config.auth.bcryptCost): Deps['passwords'] =>
   createPasswordHasher({ cost, maxInFlight: bcryptSlots(config.server.threadPoolSize) })
 
-function providersOf({ provider }: Config, codec: ImageCodec): Deps['providers'] {
+function providersOf({ provider }: Config, codec: ImageCodec, log: Log): Deps['providers'] {
   const { geminiApiKey: apiKey, geminiBaseUrl: baseUrl, geminiApiVersion: apiVersion } = provider
   const test = createSandboxProvider({ codec })
   if (apiKey === undefined) return { test }
-  const live = createGeminiProvider({
+  const live = createLiveProvider({
     apiKey,
     ...(baseUrl === undefined ? {} : { baseUrl }),
     ...(apiVersion === undefined ? {} : { apiVersion }),
     attemptTimeoutMs: provider.attemptTimeoutMs,
+    log,
   })
   return { live, test }
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod'
-import { type ImageResult, ProviderError, type TokenUsage } from '../../ports/image-provider.ts'
+import type { ImageResult, TokenUsage } from '../../ports/image-provider.ts'
+import { AttemptError } from './attempt-error.ts'
+import { estimateOf, UsageMetadata, usageOf } from './gemini-usage.ts'
 
 // Tolerant on purpose: the SDK passes null parts, missing content and unknown enum values through.
 const Part = z.object({
@@ -14,21 +16,12 @@ const Candidate = z.object({
     .nullish(),
   finishReason: z.string().nullish(),
 })
-// A figure that cannot be a count must not cost the picture.
-const Count = z.int().nonnegative().nullish().catch(null)
 const Answer = z.object({
   candidates: z.array(Candidate).nullish(),
-  promptFeedback: z.object({ blockReason: z.string().nullish() }).nullish(),
-  usageMetadata: z
-    .object({
-      promptTokenCount: Count,
-      candidatesTokenCount: Count,
-      thoughtsTokenCount: Count,
-      candidatesTokensDetails: z
-        .array(z.object({ modality: z.string().nullish(), tokenCount: Count }))
-        .nullish(),
-    })
+  promptFeedback: z
+    .object({ blockReason: z.string().nullish(), blockReasonMessage: z.string().nullish() })
     .nullish(),
+  usageMetadata: UsageMetadata.nullish(),
 })
 type Answer = z.infer<typeof Answer>
 type Part = z.infer<typeof Part>
@@ -51,14 +44,17 @@ const REFUSALS = new Set([
  */
 export function readAnswer(raw: unknown, usualImageTokens: number): ImageResult {
   const parsed = Answer.safeParse(raw)
-  if (!parsed.success) throw unusable('The provider sent an answer of an unknown form.')
+  if (!parsed.success) {
+    throw unusable('The provider sent an answer of an unknown form.', estimateOf(usualImageTokens))
+  }
   const answer = parsed.data
   const parts = answer.candidates?.[0]?.content?.parts ?? []
   const text = textOf(parts)
   const bytes = pictureOf(parts)
-  if (bytes === undefined) throw whyNoPicture(answer, text)
-  if (bytes === null) throw unusable('The provider sent a picture that is no base64.')
-  return { bytes, text, usage: usageOf(answer, usualImageTokens) }
+  if (bytes === undefined) throw whyNoPicture(answer, text, usualImageTokens)
+  const usage = usageOf(answer.usageMetadata, usualImageTokens)
+  if (bytes === null) throw unusable('The provider sent a picture that is no base64.', usage)
+  return { bytes, text, usage }
 }
 
 /** The last picture that is no thought; drafts come first, in some answers unmarked. */
@@ -81,46 +77,46 @@ function textOf(parts: readonly Part[]): string | null {
   return text === '' ? null : text
 }
 
-function whyNoPicture(answer: Answer, text: string | null): ProviderError {
-  const blocked = answer.promptFeedback?.blockReason
-  if (blocked) return refusal(blocked, null)
+function whyNoPicture(answer: Answer, text: string | null, usualImageTokens: number): AttemptError {
+  const { promptFeedback, usageMetadata } = answer
   const candidate = answer.candidates?.[0]
-  if (candidate === undefined) return unusable('The provider sent an empty answer.')
+  const wasted = usageMetadata ? usageOf(usageMetadata, 0) : estimateOf(usualImageTokens)
+  if (promptFeedback?.blockReason || (promptFeedback && candidate === undefined)) {
+    const { blockReason, blockReasonMessage } = promptFeedback
+    return refusal(blockReason ?? 'none', blockReasonMessage, wasted)
+  }
+  if (candidate === undefined) return unusable('The provider sent an empty answer.', wasted)
   const reason = candidate.finishReason ?? 'none'
-  const explained = candidate.content?.finishMessage ?? null
-  if (REFUSALS.has(reason)) return refusal(reason, explained)
+  const explained = candidate.content?.finishMessage
+  if (REFUSALS.has(reason)) return refusal(reason, explained, wasted)
   const words = text ?? explained
-  const said = words === null ? '' : ` It said: ${words.slice(0, 500)}`
-  return new ProviderError(
+  const said = words ? ` It said: ${words.slice(0, MAX_SAID)}` : ''
+  return new AttemptError(
     'no_image',
     `The provider answered without an image (finish reason ${printable(reason)}).${said}`,
+    // The next answer is another one, so there is nothing to wait for.
+    { wasted, repeats: 1, pauseMs: 0 },
   )
 }
 
 /** The reason, and Google's sentence about it where there is one. */
-const refusal = (reason: string, explained: string | null): ProviderError =>
-  new ProviderError(
+const refusal = (
+  reason: string,
+  explained: string | null | undefined,
+  wasted: TokenUsage,
+): AttemptError =>
+  new AttemptError(
     'content_blocked',
-    [`The provider refused the request (${printable(reason)}).`, explained?.slice(0, 500)]
-      .filter((sentence) => sentence !== undefined)
+    [`The provider refused the request (${printable(reason)}).`, explained?.slice(0, MAX_SAID)]
+      .filter(Boolean)
       .join(' '),
+    { wasted },
   )
 
-const unusable = (message: string): ProviderError => new ProviderError('upstream_invalid', message)
+const unusable = (message: string, wasted: TokenUsage): AttemptError =>
+  new AttemptError('upstream_invalid', message, { wasted })
+
+/** Characters of what the provider says that are passed on. */
+const MAX_SAID = 500
 
 const printable = (reason: string): string => reason.replaceAll(/[^A-Z0-9_]/gi, '').slice(0, 60)
-
-function usageOf({ usageMetadata }: Answer, usualImageTokens: number): TokenUsage {
-  const counted = (usageMetadata?.candidatesTokensDetails ?? [])
-    .filter((detail) => detail.modality === 'IMAGE')
-    .reduce((sum, detail) => sum + (detail.tokenCount ?? 0), 0)
-  // There is a picture, so it took tokens, also where the answer does not tell them apart.
-  const imageOutputTokens = counted > 0 ? counted : usualImageTokens
-  const candidates = usageMetadata?.candidatesTokenCount ?? 0
-  return {
-    inputTokens: usageMetadata?.promptTokenCount ?? 0,
-    textOutputTokens:
-      Math.max(0, candidates - imageOutputTokens) + (usageMetadata?.thoughtsTokenCount ?? 0),
-    imageOutputTokens,
-  }
-}

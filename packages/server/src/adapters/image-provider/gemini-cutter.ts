@@ -1,3 +1,5 @@
+import { Base64Decoder } from '@nanobanana/shared/base64'
+
 /** A picture cut out of an answer: its bytes, or undefined where they were no strict base64. */
 export type CutBlob = Buffer | undefined
 
@@ -61,7 +63,7 @@ export class AnswerCutter {
   #inBlob(chunk: Buffer): Buffer {
     const quote = chunk.indexOf(QUOTE)
     const end = quote < 0 ? chunk.length : quote
-    if (this.#blob instanceof Base64Decoder) this.#blob.push(chunk.subarray(0, end))
+    if (this.#blob instanceof Base64Decoder) this.#blob.push(chunk.toString('latin1', 0, end))
     if (quote < 0) return chunk.subarray(chunk.length)
     if (this.#blob instanceof Base64Decoder) {
       this.#text.push(`@${this.#blobs.length}`)
@@ -69,34 +71,5 @@ export class AnswerCutter {
     }
     this.#blob = undefined
     return chunk.subarray(end)
-  }
-}
-
-/** Strict base64, a piece at a time. */
-class Base64Decoder {
-  readonly #pieces: Buffer[] = []
-  #carry = ''
-  #padded = false
-  #valid = true
-
-  push(chunk: Buffer): void {
-    const text = this.#carry + chunk.toString('latin1')
-    const whole = text.length - (text.length % 4)
-    this.#decode(text.slice(0, whole))
-    this.#carry = text.slice(whole)
-  }
-
-  end(): CutBlob {
-    return this.#valid && this.#carry === '' ? Buffer.concat(this.#pieces) : undefined
-  }
-
-  #decode(text: string): void {
-    if (text === '' || !this.#valid) return
-    const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
-    const piece = Buffer.from(text, 'base64')
-    // Buffer skips what is not base64, so a wrong character shows as a missing byte.
-    this.#valid = !this.#padded && piece.length === (text.length / 4) * 3 - padding
-    this.#padded = padding > 0
-    this.#pieces.push(piece)
   }
 }

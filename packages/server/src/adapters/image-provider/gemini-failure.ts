@@ -1,95 +1,60 @@
-import { z } from 'zod'
-import { ProviderError } from '../../ports/image-provider.ts'
+import { ProviderError, type TokenUsage } from '../../ports/image-provider.ts'
+import { AttemptError } from './attempt-error.ts'
+import { fromStatus } from './gemini-status.ts'
 import { TransportError } from './gemini-transport.ts'
 
-/** Google's error envelope, as far as it decides anything. */
-const Envelope = z.object({
-  error: z.object({
-    code: z.number().nullish(),
-    message: z.string().nullish(),
-    details: z.array(z.record(z.string(), z.unknown())).nullish(),
-  }),
-})
-type Envelope = z.infer<typeof Envelope>['error']
+export interface FailureContext {
+  /** Taken out of every error. */
+  readonly apiKey: string
+  /** What the provider may bill for a call whose end nobody saw. */
+  readonly estimate: TokenUsage
+}
 
 /** What an error that `@google/genai` threw means. Google's own text goes to the log only. */
-export function fromThrown(error: unknown, apiKey: string): ProviderError {
+export function fromThrown(error: unknown, context: FailureContext): ProviderError {
   if (error instanceof ProviderError) return error
-  const cause = withoutKey(error, apiKey)
+  const cause = withoutKey(error, context.apiKey)
+  if (error instanceof TransportError) return fromTransport(error, cause, context.estimate)
   const status = (error as { status?: unknown } | null)?.status
   if (typeof status === 'number' && error instanceof Error) {
-    const envelope = readEnvelope(error.message)
-    // The whole body: what quota was hit stands in the details, not in Google's sentence.
-    return failureOfStatus(status, error.message, retryDelay(envelope), cause)
+    return fromStatus(status, error.message, cause)
   }
-  if (error instanceof TransportError) return fromTransport(error, cause)
-  return new ProviderError('upstream_unavailable', 'The provider cannot be reached.', { cause })
+  // A signal that ends before anything was sent makes an error of its own.
+  if (isAbort(error)) return new AttemptError('upstream_timeout', LATE, { cause, repeats: 1 })
+  return new AttemptError('upstream_unavailable', UNREACHABLE, { cause })
 }
 
-function fromTransport({ kind, phase }: TransportError, cause: unknown): ProviderError {
-  if (kind !== 'network') {
-    return new ProviderError('upstream_invalid', 'The provider sent an unusable answer.', { cause })
+const LATE = 'The provider did not answer in time.'
+const UNREACHABLE = 'The provider cannot be reached.'
+
+function fromTransport(
+  { kind, phase }: TransportError,
+  cause: unknown,
+  estimate: TokenUsage,
+): AttemptError {
+  if (kind === 'redirect') return new AttemptError('upstream_invalid', UNUSABLE, { cause })
+  if (phase === 'connecting') {
+    return kind === 'aborted'
+      ? new AttemptError('upstream_timeout', LATE, { cause, repeats: 1 })
+      : new AttemptError('upstream_unavailable', UNREACHABLE, { cause, repeats: 2 })
   }
-  if (phase === 'sent') {
-    return new ProviderError('upstream_timeout', 'The provider ended the call without an answer.', {
-      cause,
-    })
-  }
-  return new ProviderError('upstream_unavailable', 'The provider cannot be reached.', { cause })
+  // From here on the call may be billed; once an answer began, a repeat would surely buy twice.
+  const options = { cause, wasted: estimate, repeats: phase === 'sent' ? 1 : 0 }
+  if (kind === 'aborted') return new AttemptError('upstream_timeout', LATE, options)
+  if (kind !== 'network') return new AttemptError('upstream_invalid', UNUSABLE, options)
+  return phase === 'sent'
+    ? new AttemptError(
+        'upstream_timeout',
+        'The provider ended the call without an answer.',
+        options,
+      )
+    : new AttemptError('upstream_unavailable', 'The answer of the provider was cut off.', options)
 }
 
-/** What an HTTP status of Google's means. */
-export function failureOfStatus(
-  status: number,
-  text: string,
-  retryAfterMs?: number,
-  cause?: unknown,
-): ProviderError {
-  const options = { cause: cause ?? new Error(`${status}: ${text.slice(0, 2000)}`) }
-  if (status === 429) {
-    // A quota of zero or of a day never clears while a caller waits, whatever delay is named.
-    if (/limit: 0\b|PerDay/i.test(text)) {
-      return new ProviderError('upstream_failed', "The provider's quota is used up.", options)
-    }
-    return new ProviderError('upstream_rate_limited', 'The provider limits our requests.', {
-      ...options,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    })
-  }
-  if (status === 504 || (status === 503 && /deadline expired/i.test(text))) {
-    return new ProviderError('upstream_timeout', 'The provider ran out of time.', options)
-  }
-  if (status >= 500) {
-    return new ProviderError('upstream_unavailable', 'The provider is unavailable.', options)
-  }
-  return new ProviderError(
-    'upstream_failed',
-    'The provider refused this service; the operator finds the reason in the log.',
-    options,
-  )
-}
+const UNUSABLE = 'The provider sent an unusable answer.'
 
-/** Under any content type but JSON the SDK wraps the body once more, so it is parsed twice. */
-function readEnvelope(message: string): Envelope | undefined {
-  const outer = Envelope.safeParse(tryJson(message))
-  if (!outer.success) return undefined
-  const inner = Envelope.safeParse(tryJson(outer.data.error.message ?? ''))
-  return inner.success ? inner.data.error : outer.data.error
-}
-
-function retryDelay(envelope: Envelope | undefined): number | undefined {
-  const delay = envelope?.details?.find((detail) => typeof detail['retryDelay'] === 'string')
-  const seconds = /^(\d+(?:\.\d+)?)s$/.exec(String(delay?.['retryDelay'] ?? ''))?.[1]
-  return seconds === undefined ? undefined : Number(seconds) * 1000
-}
-
-function tryJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+const isAbort = (error: unknown): boolean =>
+  error instanceof Error && ['AbortError', 'TimeoutError'].includes(error.name)
 
 /** An invalid header value is quoted in the error that refuses it. */
 function withoutKey(error: unknown, apiKey: string): unknown {

@@ -1,6 +1,7 @@
-import { createServer } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { type Emulator, startEmulator } from '@nanobanana/gemini-emulator'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { markOf } from './gemini-outgoing.ts'
 import { createTransport, type TransportError } from './gemini-transport.ts'
 
 let emulator: Emulator
@@ -15,7 +16,7 @@ beforeEach(async () => {
 afterAll(() => emulator.close())
 
 const OPTIONS = { maxAnswerBytes: 8e6, connectTimeoutMs: 5000 }
-const transport = createTransport(OPTIONS)
+const transport = createTransport(OPTIONS)()
 
 const call = (
   prompt: string,
@@ -88,13 +89,97 @@ describe('a failure says how far the call had come', () => {
     expect(emulator.redirected).toHaveLength(0)
   })
 
-  test('an abort stays an abort, and ends the call at once', async () => {
+  test('an abort is told apart, and ends the call at once', async () => {
     const controller = new AbortController()
     const running = failure(call('x [[slow-headers delayMs=5000]]', { signal: controller.signal }))
     await expect.poll(() => emulator.requests.length).toBe(1)
     controller.abort()
-    expect((await running).name).toBe('AbortError')
+    expect(await running).toMatchObject({ kind: 'aborted', phase: 'sent' })
     await emulator.idle()
     expect(emulator.requests.at(-1)?.aborted).toBe(true)
   })
 })
+
+describe('a call that ends before its pictures are sent', () => {
+  const REFUSAL = '{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}'
+  const ANSWER = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${REFUSAL.length}\r\n\r\n${REFUSAL}`
+
+  test.each([
+    ['and stops reading', () => {}],
+    ['and hangs up', (socket: Socket) => socket.end()],
+    ['and resets', (socket: Socket) => setTimeout(() => socket.resetAndDestroy(), 30)],
+    ['and reads on', (socket: Socket) => socket.resume()],
+  ])('by an error as answer has that error: %s', async (_, then) => {
+    await using server = await startServer((socket) => {
+      socket.pause().write(ANSWER)
+      then(socket)
+    })
+    const { status, ok, text } = await upload(server)
+    expect({ status, ok, text: await text() }).toEqual({ status: 400, ok: false, text: REFUSAL })
+    await server.idle()
+  })
+
+  test('by a reset or an end cannot have been billed: connecting', async () => {
+    for (const end of ['resetAndDestroy', 'end'] as const) {
+      await using server = await startServer((socket) => socket.pause()[end]())
+      const error = await failure(upload(server))
+      expect(error).toMatchObject({ name: 'TransportError', kind: 'network', phase: 'connecting' })
+      await server.idle()
+    }
+  })
+
+  test('by an abort says so, and hangs up', async () => {
+    const controller = new AbortController()
+    await using server = await startServer((socket) => {
+      socket.pause()
+      setTimeout(() => controller.abort(), 20)
+    })
+    const error = await failure(upload(server, controller.signal))
+    expect(error).toMatchObject({ kind: 'aborted', phase: 'connecting' })
+    await server.idle()
+  })
+
+  test('does not spoil the next one', async () => {
+    await using server = await startServer((socket) => socket.resume().write(ANSWER))
+    for (let n = 0; n < 3; n++) expect((await upload(server)).status).toBe(400)
+    await server.idle()
+    expect(server.connections()).toBe(3)
+  })
+})
+
+/** More than lies in the buffers of a connection that nobody reads. */
+const BLOB = Buffer.alloc(24e6)
+
+function upload({ url }: { url: string }, signal?: AbortSignal): Promise<Response> {
+  return createTransport(OPTIONS)([BLOB])(url, {
+    method: 'POST',
+    body: JSON.stringify({ data: markOf(0) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/** A server that plays `onHead` as soon as the first bytes of a request are there. */
+async function startServer(onHead: (socket: Socket) => void) {
+  const sockets = new Set<Socket>()
+  let accepted = 0
+  const server = createServer((socket) => {
+    accepted += 1
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket)).on('error', () => {})
+    socket.once('data', () => onHead(socket))
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    connections: () => accepted,
+    /** Resolves once the other side has hung up everywhere. */
+    idle: () => {
+      for (const socket of sockets) socket.resume()
+      return expect.poll(() => sockets.size).toBe(0)
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}

@@ -1,15 +1,20 @@
 import http from 'node:http'
 import https from 'node:https'
+import { setImmediate } from 'node:timers/promises'
 import { AnswerCutter, BLOB_MARK, type CutAnswer } from './gemini-cutter.ts'
+import { composeBody, type OutgoingBody, sendBody } from './gemini-outgoing.ts'
 
-/** How far a call had come when it failed: whether it may have been billed depends on it. */
+/**
+ * How far a call had come when it failed: whether it may have been billed depends on it. It is
+ * `sent` from the last byte of the request on, as nobody can work on a part of it.
+ */
 export type CallPhase = 'connecting' | 'sent' | 'answering'
 
 /** The call ended without an answer that could be read. */
 export class TransportError extends Error {
   override readonly name = 'TransportError'
   readonly phase: CallPhase
-  readonly kind: 'network' | 'redirect' | 'too-large' | 'malformed'
+  readonly kind: 'aborted' | 'network' | 'redirect' | 'too-large' | 'malformed'
 
   constructor(
     kind: TransportError['kind'],
@@ -30,34 +35,52 @@ export interface TransportOptions {
   readonly connectTimeoutMs: number
 }
 
+/** Bytes taken before others have their turn: one fast socket would hold the event loop for 100 ms. */
+const BYTES_A_TURN = 128 * 1024
+
 /** Bytes of an error's body that are kept. */
 const MAX_ERROR_BYTES = 256 * 1024
+
+/** Gives the `fetch` of one call, whose body holds the mark of each of `blobs` in its place. */
+export type Transport = (blobs?: readonly Uint8Array[]) => typeof fetch
 
 /**
  * A `fetch` for the provider's SDK over Node's own client. The web-stream body of the global one is
  * the largest single cost of a generation, and holds the whole answer several times.
  */
-export function createTransport(options: TransportOptions): typeof fetch {
+export function createTransport(options: TransportOptions): Transport {
   const agents = {
     'http:': new http.Agent({ keepAlive: true }),
     'https:': new https.Agent({ keepAlive: true }),
   }
-  return async (input, init = {}) => {
-    const url = new URL(input instanceof Request ? input.url : input)
-    const send = url.protocol === 'https:' ? https.request : http.request
-    const agent = agents[url.protocol as keyof typeof agents]
-    const { signal } = init
-    signal?.throwIfAborted()
-    const request = send(url, {
-      method: init.method ?? 'GET',
-      headers: Object.fromEntries(new Headers(init.headers)),
-      agent,
-      ...(signal ? { signal } : {}),
-    })
-    boundConnecting(request, options.connectTimeoutMs)
-    const answer = await open(request, init.body)
-    return (await read(answer, options)) as unknown as Response
-  }
+  return (blobs = []) =>
+    async (input, init = {}) => {
+      const url = new URL(input instanceof Request ? input.url : input)
+      const send = url.protocol === 'https:' ? https.request : http.request
+      const body = composeBody(typeof init.body === 'string' ? init.body : '', blobs)
+      const { signal } = init
+      signal?.throwIfAborted()
+      const request = send(url, {
+        method: init.method ?? 'GET',
+        headers: {
+          ...Object.fromEntries(new Headers(init.headers)),
+          'content-length': body.lengthBytes,
+        },
+        agent: agents[url.protocol as keyof typeof agents],
+        ...(signal ? { signal } : {}),
+      })
+      boundConnecting(request, options.connectTimeoutMs)
+      try {
+        return (await read(
+          await open(request, body, signal),
+          options,
+          signal,
+        )) as unknown as Response
+      } finally {
+        // Answered before it had read the request: nothing more may go over this connection.
+        if (!request.writableFinished) request.destroy()
+      }
+    }
 }
 
 function boundConnecting(request: http.ClientRequest, timeoutMs: number): void {
@@ -73,25 +96,25 @@ function boundConnecting(request: http.ClientRequest, timeoutMs: number): void {
 
 function open(
   request: http.ClientRequest,
-  body: RequestInit['body'],
+  body: OutgoingBody,
+  signal: Signal,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     let phase: CallPhase = 'connecting'
-    request.once('socket', (socket) => {
-      const connected = () => (phase = 'sent')
-      if (socket.connecting) socket.once('connect', connected)
-      else connected()
-    })
+    request.once('finish', () => (phase = 'sent'))
     request.once('response', resolve)
-    request.on('error', (error) => reject(abortOr(error, phase)))
-    request.end(typeof body === 'string' ? body : undefined)
+    request.on('error', (error) => reject(failureOf(error, phase, signal)))
+    sendBody(request, body).catch((error: Error) => request.destroy(error))
   })
 }
 
-/** An abort stays what it is: only the caller knows whose it was. */
-function abortOr(error: Error, phase: CallPhase): Error {
-  if (error.name === 'AbortError') return error
-  return new TransportError('network', phase, 'the connection failed', { cause: error })
+type Signal = AbortSignal | null | undefined
+
+/** Of an abort only the caller knows whose it was; a broken body does not even tell that it was one. */
+function failureOf(error: unknown, phase: CallPhase, signal: Signal): TransportError {
+  return signal?.aborted === true
+    ? new TransportError('aborted', phase, 'the call was aborted', { cause: error })
+    : new TransportError('network', phase, 'the connection broke', { cause: error })
 }
 
 /** As much of a `Response` as the SDK asks for. */
@@ -104,7 +127,11 @@ interface Answer {
   text(): Promise<string>
 }
 
-async function read(message: http.IncomingMessage, options: TransportOptions): Promise<Answer> {
+async function read(
+  message: http.IncomingMessage,
+  options: TransportOptions,
+  signal: Signal,
+): Promise<Answer> {
   const status = message.statusCode ?? 0
   if (status >= 300 && status < 400) {
     message.destroy()
@@ -112,11 +139,11 @@ async function read(message: http.IncomingMessage, options: TransportOptions): P
   }
   const facts = { statusText: message.statusMessage ?? '', headers: headersOf(message) }
   if (status < 200 || status >= 300) {
-    const text = await readError(message)
-    const json = async () => errorOf(text, status)
-    return { ok: false, status, ...facts, json, text: async () => text }
+    const error = errorOf(await readError(message), message)
+    const text = async () => JSON.stringify(error)
+    return { ok: false, status, ...facts, json: async () => error, text }
   }
-  const answer = parseAnswer(await readAnswer(message, options))
+  const answer = parseAnswer(await readAnswer(message, options, signal))
   const hidden = statusOfError(answer)
   return {
     ok: hidden === undefined,
@@ -146,16 +173,22 @@ function headersOf(message: http.IncomingMessage): Headers {
 async function readAnswer(
   message: http.IncomingMessage,
   { maxAnswerBytes }: TransportOptions,
+  signal: Signal,
 ): Promise<CutAnswer> {
   const cutter = new AnswerCutter()
   let received = 0
-  for await (const chunk of chunksOf(message)) {
+  let sinceTurn = 0
+  for await (const chunk of chunksOf(message, signal)) {
     received += chunk.length
+    sinceTurn += chunk.length
     if (received > maxAnswerBytes) {
       message.destroy()
       throw new TransportError('too-large', 'answering', `more than ${maxAnswerBytes} bytes`)
     }
     cutter.push(chunk)
+    if (sinceTurn < BYTES_A_TURN) continue
+    sinceTurn = 0
+    await setImmediate()
   }
   return cutter.end()
 }
@@ -163,30 +196,38 @@ async function readAnswer(
 async function readError(message: http.IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let received = 0
-  for await (const chunk of chunksOf(message)) {
-    received += chunk.length
+  try {
+    for await (const chunk of message) {
+      received += (chunk as Buffer).length
+      if (received > MAX_ERROR_BYTES) break
+      chunks.push(chunk as Buffer)
+    }
+  } catch {
     // An error that cannot be read whole is no JSON, but still has its status.
-    if (received > MAX_ERROR_BYTES) break
-    chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
 
-async function* chunksOf(message: http.IncomingMessage): AsyncGenerator<Buffer> {
+async function* chunksOf(message: http.IncomingMessage, signal: Signal): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of message) yield chunk as Buffer
   } catch (error) {
-    if (message.destroyed && (error as Error).name === 'AbortError') throw error
-    throw new TransportError('network', 'answering', 'the answer was cut off', { cause: error })
+    throw failureOf(error, 'answering', signal)
   }
 }
 
-/** An error's JSON; of one that is none, at least the status is kept. */
-function errorOf(text: string, code: number): unknown {
+/** An error's JSON, or its status at least, with the one header that the SDK drops. */
+function errorOf(text: string, { statusCode, headers }: http.IncomingMessage): object {
+  const json = jsonOf(text)
+  const body = isRecord(json) ? json : { error: { code: statusCode, message: text } }
+  return { ...body, retryAfter: headers['retry-after'] }
+}
+
+function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    return { error: { code, message: text } }
+    return undefined
   }
 }
 

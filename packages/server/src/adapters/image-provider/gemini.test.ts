@@ -31,8 +31,8 @@ function generate(prompt: string, changes: Partial<ImageRequest> = {}) {
     ...changes,
   })
 }
-const failure = (prompt: string): Promise<ProviderError> =>
-  generate(prompt).then(
+const failure = (prompt: string, changes: Partial<ImageRequest> = {}): Promise<ProviderError> =>
+  generate(prompt, changes).then(
     () => expect.unreachable(`${prompt} should have failed`),
     (error: unknown) => error as ProviderError,
   )
@@ -143,6 +143,38 @@ describe('the picture of an answer', () => {
       textOutputTokens: 163 + 174,
       imageOutputTokens: 1680,
     })
+  })
+})
+
+describe('what the provider may bill for a failure', () => {
+  const nothingButImage = { inputTokens: 0, textOutputTokens: 0, imageOutputTokens: 1680 }
+  test.each([
+    ['refused', { inputTokens: 3, textOutputTokens: 174, imageOutputTokens: 0 }],
+    ['prompt-blocked', { inputTokens: 5, textOutputTokens: 174, imageOutputTokens: 0 }],
+    ['text-only', { inputTokens: 4, textOutputTokens: 163 + 174, imageOutputTokens: 0 }],
+    ['html', nothingButImage],
+    ['reset-before-headers', nothingButImage],
+    ['reset-mid-body', nothingButImage],
+    ['redirect', undefined],
+    ['overloaded', undefined],
+    ['bad-key', undefined],
+  ])('%s: %j', async (scenario, wasted) => {
+    expect((await failure(`[[${scenario}]]`, { size: '2K' })).wasted).toEqual(wasted)
+  })
+})
+
+describe('the end of all time for a call', () => {
+  test('is upstream_timeout, with what may be billed, and hangs up', async () => {
+    const { code, wasted } = await failure('[[silence]]', { signal: AbortSignal.timeout(100) })
+    expect([code, wasted?.imageOutputTokens]).toEqual(['upstream_timeout', 1120])
+    await emulator.idle()
+  })
+
+  test('before it began costs nothing', async () => {
+    const signal = AbortSignal.abort(new DOMException('too late', 'TimeoutError'))
+    const { code, wasted } = await failure('x', { signal })
+    expect([code, wasted]).toEqual(['upstream_timeout', undefined])
+    expect(emulator.requests).toEqual([])
   })
 })
 

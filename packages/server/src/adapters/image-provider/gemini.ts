@@ -1,8 +1,13 @@
-import { type GenerateContentConfig, GoogleGenAI } from '@google/genai'
-import { type ImageProvider, type ImageRequest, ProviderError } from '../../ports/image-provider.ts'
+import { GoogleGenAI } from '@google/genai'
+import type { BaseLogger } from 'pino'
+import type { ImageProvider, ImageRequest, ProviderError } from '../../ports/image-provider.ts'
+import { AttemptError } from './attempt-error.ts'
 import { readAnswer } from './gemini-answer.ts'
 import { fromThrown } from './gemini-failure.ts'
-import { createTransport } from './gemini-transport.ts'
+import { buildRequest } from './gemini-request.ts'
+import { createTransport, type Transport } from './gemini-transport.ts'
+import { estimateOf } from './gemini-usage.ts'
+import { isTimeout } from './is-timeout.ts'
 
 export interface GeminiOptions {
   readonly apiKey: string
@@ -12,6 +17,8 @@ export interface GeminiOptions {
   readonly apiVersion?: string
   /** Milliseconds for one call, headers and body. */
   readonly attemptTimeoutMs: number
+  /** Hears what only the operator can mend. */
+  readonly log?: Pick<BaseLogger, 'error'>
 }
 
 const DEFAULT_API_VERSION = 'v1'
@@ -20,6 +27,7 @@ const DEFAULT_API_VERSION = 'v1'
 export function createGeminiProvider(options: GeminiOptions): ImageProvider {
   // Without a key the SDK would look for Google credentials on this machine.
   if (options.apiKey.trim() === '') throw new TypeError('a Gemini API key is needed')
+  const transport = createTransport(TRANSPORT)
   const client = new GoogleGenAI({
     apiKey: options.apiKey,
     // Named one by one, or the SDK reads GOOGLE_* variables that change host, path and account.
@@ -27,10 +35,10 @@ export function createGeminiProvider(options: GeminiOptions): ImageProvider {
     apiVersion: options.apiVersion ?? DEFAULT_API_VERSION,
     httpOptions: {
       ...(options.baseUrl === undefined ? {} : { baseUrl: options.baseUrl }),
-      fetch: createTransport(TRANSPORT),
+      fetch: transport(),
     },
   })
-  return { generate: (request) => generate(client, options, request) }
+  return { generate: (request) => generate(client, transport, options, request) }
 }
 
 /** A 4K picture with its signatures comes to about 20 MB. */
@@ -38,38 +46,28 @@ const TRANSPORT = { maxAnswerBytes: 64e6, connectTimeoutMs: 5000 }
 
 async function generate(
   client: GoogleGenAI,
+  transport: Transport,
   options: GeminiOptions,
   request: ImageRequest,
 ): ReturnType<ImageProvider['generate']> {
   const deadline = AbortSignal.timeout(options.attemptTimeoutMs)
+  const usualImageTokens = request.model.imageTokens[request.size] ?? 0
   try {
-    const answer = await client.models.generateContent({
-      model: request.model.id,
-      contents: request.prompt,
-      // A fresh signal per call: the SDK leaves its listener on it.
-      config: { ...configOf(request), abortSignal: AbortSignal.any([request.signal, deadline]) },
-    })
-    return readAnswer(answer, request.model.imageTokens[request.size] ?? 0)
+    // A fresh signal per call: the SDK leaves its listener on it.
+    const signal = AbortSignal.any([request.signal, deadline])
+    const answer = await client.models.generateContent(buildRequest(request, { transport, signal }))
+    return readAnswer(answer, usualImageTokens)
   } catch (error) {
-    if (request.signal.aborted) throw request.signal.reason
-    if (deadline.aborted) {
-      throw new ProviderError('upstream_timeout', 'The provider did not answer in time.', {
-        cause: error,
-      })
-    }
-    throw fromThrown(error, options.apiKey)
+    const { aborted, reason } = request.signal
+    if (aborted && !isTimeout(reason)) throw reason
+    const { apiKey } = options
+    const failure = fromThrown(error, { apiKey, estimate: estimateOf(usualImageTokens) })
+    raiseAlarm(failure, request, options)
+    throw failure
   }
 }
 
-function configOf({ model, aspectRatio, size }: ImageRequest): GenerateContentConfig {
-  const imageConfig = {
-    ...(aspectRatio === undefined ? {} : { aspectRatio }),
-    ...(model.sendsSize ? { imageSize: size } : {}),
-  }
-  return {
-    responseModalities: ['TEXT', 'IMAGE'],
-    // The SDK would go on calling, each time billed, for as long as the answer asks it to.
-    automaticContinuation: false,
-    ...(Object.keys(imageConfig).length === 0 ? {} : { imageConfig }),
-  }
+function raiseAlarm(failure: ProviderError, { model }: ImageRequest, { log }: GeminiOptions): void {
+  if (!(failure instanceof AttemptError) || failure.alarm === undefined) return
+  log?.error({ err: failure.cause, model: model.id }, failure.alarm)
 }

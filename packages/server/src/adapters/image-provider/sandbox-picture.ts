@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto'
 import { blockHeight, fitText, wordsOf, type TextBlock } from './sandbox-text.ts'
 
 export const FONT_FAMILY = 'Rubik'
 
 export interface PictureFacts {
   readonly prompt: string
+  /** Of colours and shapes: 32 bytes. */
+  readonly seed: Buffer
   /** Said at the foot, parts of a line. */
   readonly footer: readonly string[]
   readonly width: number
@@ -12,8 +13,7 @@ export interface PictureFacts {
 }
 
 /** Draws the sandbox's picture as SVG: the same facts, the same picture. */
-export function drawPicture({ prompt, footer, width, height }: PictureFacts): string {
-  const seed = createHash('sha256').update(prompt).digest()
+export function drawPicture({ prompt, seed, footer, width, height }: PictureFacts): string {
   const words = wordsOf(prompt)
   const layout = layOut(width, height, footer, words.length > 0)
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="${FONT_FAMILY}" font-weight="500">
@@ -88,14 +88,15 @@ function footerAt(
   at: { margin: number; inner: number; height: number; letters: number },
 ): FooterLayout {
   const letters = Math.max(at.letters, 17)
-  const lines = at.inner < letters * 20 ? 4 : 1
+  const isNarrow = at.inner < letters * 20
+  const lines = isNarrow ? 4 : footer.length > 5 ? 2 : 1
   // A line breaks between the parts, not inside one.
   const parts = footer.map((part, index) => (index < footer.length - 1 ? `${part} ·` : part))
   const block = fitText(parts, {
     width: at.inner,
     height: letters * 1.3 * lines,
     largest: letters,
-    smallest: lines === 1 ? letters * 0.7 : letters,
+    smallest: isNarrow ? letters : letters * 0.7,
   })
   const height = blockHeight(block)
   const y = at.height - at.margin * 0.7 - height

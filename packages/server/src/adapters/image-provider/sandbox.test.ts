@@ -1,13 +1,22 @@
+import { createHash } from 'node:crypto'
 import { ASPECT_RATIOS, MODELS, type Model } from '@nanobanana/shared'
 import { describe, expect, it } from 'vitest'
+import type { EncodedImage } from '../../ports/image-codec.ts'
 import { ProviderError, type ImageRequest } from '../../ports/image-provider.ts'
 import { createSharpCodec } from '../image-codec/sharp.ts'
 import { drawPicture } from './sandbox-picture.ts'
-import { createSandboxProvider } from './sandbox.ts'
+import { pixelSize } from './pixel-sizes.ts'
+import { createSandboxProvider, footerOf } from './sandbox.ts'
 
 const codec = createSharpCodec()
 const sandbox = createSandboxProvider({ codec })
 const modelOf = (id: string): Model => MODELS.find((model) => model.id === id)!
+
+const imageOf = (text: string): EncodedImage => ({
+  mimeType: 'image/png',
+  bytes: Buffer.from(text),
+})
+const SEED = Buffer.alloc(32, 7)
 
 const generate = (request: Partial<ImageRequest>) =>
   sandbox.generate({
@@ -69,6 +78,52 @@ describe('the sandbox', () => {
     expect(Buffer.from(one.bytes).equals(Buffer.from(other.bytes))).toBe(false)
   })
 
+  it('makes another picture with other images, another order, seed or thinking level', async () => {
+    const [one, other] = [imageOf('one'), imageOf('other')]
+    const requests: Partial<ImageRequest>[] = [
+      {},
+      { seed: 0 },
+      { seed: 1 },
+      { thinkingLevel: 'high' },
+      { thinkingLevel: 'minimal' },
+      { images: [one] },
+      { images: [other] },
+      { images: [one, other] },
+      { images: [other, one] },
+      { images: [one, other], seed: 1, thinkingLevel: 'high' },
+    ]
+    const twice = await Promise.all([...requests, ...requests].map(generate))
+    const hashes = twice.map(({ bytes }) => createHash('sha256').update(bytes).digest('hex'))
+    expect(new Set(hashes).size).toBe(requests.length)
+    expect(hashes.slice(requests.length)).toEqual(hashes.slice(0, requests.length))
+  })
+
+  it('counts 258 tokens for each image', async () => {
+    const images = [imageOf('one'), imageOf('other'), imageOf('one')]
+    expect((await generate({ prompt: 'nine char', images })).usage.inputTokens).toBe(3 + 3 * 258)
+  })
+
+  it('says in every ratio how many images there were, and the settings', async () => {
+    const said = footerOf(
+      {
+        model: modelOf('gemini-3.1-flash-image'),
+        prompt: 'x',
+        size: '512',
+        images: Array.from({ length: 14 }, () => imageOf('x')),
+        seed: 2_147_483_647,
+        thinkingLevel: 'minimal',
+        signal: new AbortController().signal,
+      },
+      { mimeType: 'image/jpeg', width: 6336, height: 2688 },
+    )
+    expect(said.slice(-3)).toEqual(['14 reference images', 'seed 2147483647', 'thinking minimal'])
+    for (const aspectRatio of ASPECT_RATIOS) {
+      const [width, height] = pixelSize('gemini-3.1-flash-image', aspectRatio)
+      const svg = drawPicture({ prompt: 'x', seed: SEED, footer: said, width, height })
+      for (const word of said.flatMap((part) => part.split(' '))) expect(svg).toContain(word)
+    }
+  })
+
   it('counts code points, not halves of them', async () => {
     expect((await generate({ prompt: '🍌'.repeat(8) })).usage.inputTokens).toBe(2)
   })
@@ -91,7 +146,7 @@ describe('the sandbox', () => {
 
   it('draws a prompt as text, never as elements', () => {
     const prompt = '<image href="x"/> & <script>'
-    const svg = drawPicture({ prompt, footer: ['<b>'], width: 1024, height: 1024 })
+    const svg = drawPicture({ prompt, seed: SEED, footer: ['<b>'], width: 1024, height: 1024 })
     expect(svg).not.toMatch(/<(image|script|b)\b/)
     for (const part of ['&lt;image href=&quot;x&quot;/&gt;', '&amp; &lt;script&gt;']) {
       expect(svg).toContain(`>${part}</text>`)
@@ -100,7 +155,7 @@ describe('the sandbox', () => {
 
   it('shows the prompt, so that prompts of one length differ in their letters', () => {
     const draw = (prompt: string) =>
-      drawPicture({ prompt, footer: ['1K'], width: 1024, height: 1024 })
+      drawPicture({ prompt, seed: SEED, footer: ['1K'], width: 1024, height: 1024 })
     expect(draw('a quiet harbour')).toContain('a quiet harbour')
     expect(draw('a quiet harbour')).toContain('>1K<')
   })

@@ -1,0 +1,52 @@
+import type { BaseLogger } from 'pino'
+import {
+  type ImageProvider,
+  ProviderError,
+  type ProviderErrorCode,
+} from '../../ports/image-provider.ts'
+import { CircuitBreaker } from './circuit-breaker.ts'
+
+export interface BreakerOptions {
+  readonly log: Pick<BaseLogger, 'warn'>
+  /** Milliseconds of a clock that never goes back; default `performance.now`. */
+  readonly now?: () => number
+}
+
+/** What tells of an outage. Refusals, limits and useless answers show that the provider is there. */
+const OUTAGES: ReadonlySet<ProviderErrorCode> = new Set([
+  'upstream_unavailable',
+  'upstream_timeout',
+])
+
+/** Refuses calls to a model that keeps failing, each model by itself. */
+export function withBreaker(provider: ImageProvider, options: BreakerOptions): ImageProvider {
+  const { log, now = () => performance.now() } = options
+  const breakers = new Map<string, CircuitBreaker>()
+  return {
+    async generate(request) {
+      const model = request.model.id
+      const breaker = breakers.get(model) ?? new CircuitBreaker(now)
+      breakers.set(model, breaker)
+      const permit = breaker.admit()
+      if (permit === undefined) throw refusal(breaker)
+      const report = (failed: boolean) => {
+        const change = breaker.report(permit, failed)
+        if (change !== undefined) log.warn({ model }, `the provider's circuit breaker ${change}`)
+      }
+      try {
+        const result = await provider.generate(request)
+        report(false)
+        return result
+      } catch (error) {
+        // Anything else is the caller's abort, which tells nothing of the provider.
+        if (error instanceof ProviderError) report(OUTAGES.has(error.code))
+        throw error
+      }
+    },
+  }
+}
+
+const refusal = ({ waitMs }: CircuitBreaker): ProviderError =>
+  new ProviderError('upstream_unavailable', 'The provider keeps failing; calls to it pause.', {
+    retryAfterMs: waitMs,
+  })
