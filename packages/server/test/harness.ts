@@ -170,6 +170,9 @@ export async function createTestApp({ env, ...overrides }: TestAppOptions = {}):
   }
 }
 
+const isBytes = (body: unknown): body is string | Buffer =>
+  typeof body === 'string' || Buffer.isBuffer(body)
+
 let people = 0
 
 function clientOf(service: Service): Pick<TestApp, 'request' | 'register' | 'createKey'> {
@@ -184,9 +187,7 @@ function clientOf(service: Service): Pick<TestApp, 'request' | 'register' | 'cre
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
-      ...(body === undefined
-        ? {}
-        : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+      ...(body === undefined ? {} : { payload: isBytes(body) ? body : JSON.stringify(body) }),
     })
     // Proxies put a page of their own in the place of these.
     if ([502, 504].includes(response.statusCode)) throw new Error(`${method} ${path}: 502 or 504`)

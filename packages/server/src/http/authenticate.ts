@@ -14,8 +14,16 @@ const KEY_START = /^nb_/
 /** Refused credentials an address may send in a minute; far below what guessing needs. */
 const BAD_CREDENTIALS = { name: 'bad-credentials', limit: 30, windowSeconds: 60 }
 
-/** Who sent the request; one indexed read. */
-export async function authenticate(deps: Deps, request: FastifyRequest): Promise<Principal> {
+const known = new WeakMap<FastifyRequest, Promise<Principal>>()
+
+/** Who sent the request; one indexed read, whoever asks and however often. */
+export function authenticate(deps: Deps, request: FastifyRequest): Promise<Principal> {
+  const principal = known.get(request) ?? readPrincipal(deps, request)
+  known.set(request, principal)
+  return principal
+}
+
+async function readPrincipal(deps: Deps, request: FastifyRequest): Promise<Principal> {
   const credential = credentialOf(request)
   const isKey = KEY_START.test(credential)
   const principal = isKey

@@ -1,15 +1,25 @@
 import { isUtf8 } from 'node:buffer'
+import { type Readable, Writable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../kernel/app-error.ts'
+import type { Deps } from '../kernel/deps.ts'
+import { JsonCutter } from './json-cutter.ts'
 import { parseJson } from './json.ts'
+import { type Form, readForm } from './multipart.ts'
 import { parseQuery, type Query, queryOf } from './query.ts'
+import { receive } from './receive.ts'
+import { limitsOf, textLimit } from './uploads.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The query, parsed strictly. */
     searchParams: Query
-    /** The JSON body as it was sent. */
+    /** The JSON body as it was sent, with marks in place of large images. */
     jsonText: string | undefined
+    /** Puts the images back into what was parsed from that text. */
+    restoreImages: (value: unknown) => unknown
+    /** The body where it was a form; `body` is undefined then. */
+    form: Form | undefined
   }
 }
 
@@ -18,24 +28,31 @@ const MAX_URL_BYTES = 8 * 1024
 /** Headers of which a second, different value would be dropped silently. */
 const SINGLE = ['content-type', 'content-length', 'host']
 
-/** How request bodies and queries are read: JSON only, bounded in size, depth and time. */
-export function addBodyParsing(app: FastifyInstance, timeoutMs: number): void {
+/** Milliseconds that a body may take. */
+export interface BodyTimeouts {
+  readonly body: number
+  readonly upload: number
+}
+
+/** How request bodies and queries are read: JSON and forms, bounded in size, depth and time. */
+export function addBodyParsing(app: FastifyInstance, deps: Deps, timeouts: BodyTimeouts): void {
   app.decorateRequest('searchParams')
   app.decorateRequest('jsonText', undefined)
+  app.decorateRequest('restoreImages', asIs)
+  app.decorateRequest('form', undefined)
+  app.decorateRequest('receivedBytes', 0)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    // Decoding would put U+FFFD in place of what is no UTF-8.
-    if (!isUtf8(body as Buffer)) return done(new AppError('invalid_json'))
-    const text = body.toString()
-    if (text === '') return done(null, undefined)
-    try {
-      const value = parseJson(text)
-      request.jsonText = text
-      return done(null, value)
-    } catch (error) {
-      return done(error as Error)
-    }
-  })
+  app.addContentTypeParser('application/json', (request: FastifyRequest, payload: Readable) =>
+    readJson(deps, request, payload),
+  )
+  app.addContentTypeParser(
+    'multipart/form-data',
+    async (request: FastifyRequest, payload: Readable) => {
+      const limits = limitsOf(request, deps)
+      if (limits === undefined) throw new AppError('unsupported_media_type')
+      request.form = await readForm(request, payload, limits)
+    },
+  )
 
   app.addHook('onRequest', (request, _reply, done) => {
     checkTarget(request)
@@ -46,15 +63,50 @@ export function addBodyParsing(app: FastifyInstance, timeoutMs: number): void {
     done()
   })
 
-  app.addHook('preParsing', (_request, _reply, payload, done) => {
+  // Node would ask for the body before anybody has looked at the headers.
+  app.server.on('checkContinue', (request, response) =>
+    app.server.emit('request', request, response),
+  )
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue()
     const timer = setTimeout(
       () => payload.emit('error', new AppError('request_timeout')),
-      timeoutMs,
+      request.upload === undefined ? timeouts.body : timeouts.upload,
     )
     for (const event of ['end', 'error', 'close']) payload.once(event, () => clearTimeout(timer))
     done(null, payload)
   })
 }
+
+const asIs = (value: unknown): unknown => value
+
+async function readJson(deps: Deps, request: FastifyRequest, payload: Readable): Promise<unknown> {
+  const textBytes = textLimit(request.server)
+  const { imageBytes, bodyBytes = textBytes } = limitsOf(request, deps) ?? {}
+  const cutter = new JsonCutter({ textBytes, imageBytes })
+  await receive(request, payload, sinkOf(cutter), bodyBytes)
+  const bytes = cutter.end()
+  // Decoding would put U+FFFD in place of what is no UTF-8.
+  if (!isUtf8(bytes)) throw new AppError('invalid_json')
+  const text = bytes.toString()
+  if (text === '') return undefined
+  const value = parseJson(text)
+  request.jsonText = text
+  request.restoreImages = (one) => cutter.restore(one)
+  return cutter.restore(value)
+}
+
+const sinkOf = (cutter: JsonCutter): Writable =>
+  new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      try {
+        cutter.push(chunk)
+        done()
+      } catch (error) {
+        done(error as Error)
+      }
+    },
+  })
 
 function checkTarget(request: FastifyRequest): void {
   const { url } = request.raw

@@ -38,6 +38,11 @@ export function shapeOf(schema: z.ZodType): Record<string, z.ZodType> {
     : {}
 }
 
+const TEXT_TYPES = new Set(['string', 'number', 'boolean', 'enum', 'literal'])
+
+/** Whether a text can say what the field takes. */
+export const isText = (field: z.ZodType): boolean => TEXT_TYPES.has(defOf(unwrap(field)).type)
+
 function unwrap(schema: z.ZodType): z.ZodType {
   const { innerType, in: input } = defOf(schema)
   const inner = innerType ?? input

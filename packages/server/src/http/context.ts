@@ -1,17 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Context } from '../kernel/context.ts'
 import type { Deps } from '../kernel/deps.ts'
-import type { Principal } from '../kernel/principal.ts'
 import { authenticate } from './authenticate.ts'
 
 /** The context of one HTTP request, the same for REST and tRPC. */
 export function createContext(deps: Deps, request: FastifyRequest, reply: FastifyReply): Context {
-  let principal: Promise<Principal> | undefined
   return {
     deps,
     requestId: request.id,
     ip: request.ip,
-    authenticate: () => (principal ??= authenticate(deps, request)),
+    authenticate: () => authenticate(deps, request),
     locationOf: (path) => prefixOf(deps.settings.publicUrl) + path,
     setHeader: (name, value) => void reply.header(name, value),
   }

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, toAppError } from '../kernel/app-error.ts'
 import type { Log } from '../kernel/log.ts'
 import { newRequestId } from '../kernel/ids.ts'
+import { closeUnread } from './linger.ts'
 
 const FASTIFY_CODES: Record<string, () => AppError> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new AppError('unsupported_media_type'),
@@ -26,14 +27,13 @@ export function fromFastify(error: unknown): AppError {
   return isCallers ? new AppError('invalid_input', undefined, { cause: error }) : toAppError(error)
 }
 
-/** After these the rest of the body is not read, so the connection cannot be used again. */
-const CLOSING = new Set(['payload_too_large', 'request_timeout'])
-
 /** Answers an error in the one shape; on `/trpc` inside tRPC's envelope. */
 export function sendError(request: FastifyRequest, reply: FastifyReply, error: AppError): void {
   const { status } = error.row
   logFailure(request.log, error)
-  if (CLOSING.has(error.code)) reply.header('connection', 'close')
+  // The rest of the body is not read, so the connection cannot be used again.
+  if (error.code === 'payload_too_large') closeUnread(request, reply)
+  if (error.code === 'request_timeout') reply.header('connection', 'close')
   const body = error.toBody(request.id)
   const isTrpc = request.url.startsWith('/trpc/')
   reply

@@ -1,4 +1,4 @@
-import { ERROR_CODES, ERRORS } from '@nanobanana/shared'
+import { ERROR_CODES, ERRORS, MODELS } from '@nanobanana/shared'
 import { describe, expect, test } from 'vitest'
 import { VERSION } from '../kernel/version.ts'
 import { appRouter } from '../router.ts'
@@ -161,11 +161,45 @@ test('the description of an optional query field is kept', () => {
 
 test('an input refuses unknown fields, an output may gain some', () => {
   const { schemas } = document.components
-  expect(schemas['GenerateInput']).toMatchObject({ additionalProperties: false })
+  for (const name of ['GenerateInput', 'UploadInput', 'ReferenceInput'])
+    expect(schemas[name]).toMatchObject({ additionalProperties: false })
   const update = document.paths['/v1/keys/{id}']?.['patch']?.requestBody?.content
   expect(update?.['application/json']).toMatchObject({ schema: { additionalProperties: false } })
   for (const name of ['Generation', 'ApiKey', 'Usage', 'Error']) {
     const closed = [...walk(schemas[name])].filter((one) => one['additionalProperties'] === false)
     expect(closed).toEqual([])
   }
+})
+
+test('images are at most 14 uploads in base64 or references, and a model is any of an open list', () => {
+  const { schemas } = document.components
+  const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })
+  expect(schemas['GenerateInput']).toMatchObject({
+    properties: { images: { type: 'array', maxItems: 14, items: ref('ImageInput') } },
+  })
+  expect(schemas['ImageInput']).toEqual({ anyOf: [ref('UploadInput'), ref('ReferenceInput')] })
+  expect(schemas['UploadInput']).toMatchObject({
+    properties: { data: { type: 'string', contentEncoding: 'base64' } },
+    required: ['data'],
+  })
+  expect(schemas['ModelName']).toMatchObject({
+    type: 'string',
+    examples: MODELS.map(({ id }) => id),
+    'x-extensible-enum': MODELS.flatMap(({ id, aliases }) => [id, ...aliases]),
+  })
+  expect(schemas['ModelName']).not.toHaveProperty('enum')
+})
+
+test('what takes images takes them as JSON and as a form, with the same fields', () => {
+  for (const { takesUploads, rest } of procedures) {
+    const { content = {} } =
+      document.paths[rest?.path ?? '']?.[rest?.method.toLowerCase() ?? '']?.requestBody ?? {}
+    const isForm = Object.keys(content).includes('multipart/form-data')
+    expect(isForm, rest?.path).toBe(takesUploads === true)
+  }
+  const { content = {} } = document.paths['/v1/generate']?.['post']?.requestBody ?? {}
+  const form = content['multipart/form-data'] as { schema: { properties: Json } }
+  const { image, ...fields } = form.schema.properties
+  expect(fields).toEqual(document.components.schemas['GenerateInput']?.['properties'])
+  expect(image).toMatchObject({ type: 'array', items: { type: 'string', format: 'binary' } })
 })

@@ -1,6 +1,7 @@
 import type { AnyTRPCRouter } from '@trpc/server'
 import { generateOpenApiDocument } from 'trpc-to-openapi'
 import { errorComponents, errorResponses, errorSchema, header, HEADERS } from './openapi-errors.ts'
+import { formContent } from './openapi-forms.ts'
 import { listProcedures, type ProcedureFacts } from './procedures.ts'
 
 type Json = Record<string, unknown>
@@ -48,8 +49,7 @@ export function createOpenApiDocument(
     },
   }) as unknown as Document
   document['tags'] = TAGS
-  // All that is named so far is output, which may gain fields.
-  allowFurtherFields(document.components.schemas)
+  allowFurtherFields(outputsOf(document))
   for (const procedure of listProcedures(router)) rewrite(document, procedure)
   document.paths['/v1/images/{id}/content'] = { get: imageContent() }
   document.paths = sorted(document.paths)
@@ -77,6 +77,10 @@ function statusesOf({ paths }: Document): number[] {
   )
   return [...new Set(used)].toSorted((a, b) => a - b)
 }
+
+/** An output may gain fields, an input with one that is not known is refused. */
+const outputsOf = ({ components }: Document): Json =>
+  Object.fromEntries(Object.entries(components.schemas).filter(([name]) => !name.endsWith('Input')))
 
 function allowFurtherFields(value: unknown): void {
   if (typeof value !== 'object' || value === null) return
@@ -144,8 +148,12 @@ function nameBody(document: Document, operation: Operation, procedure: Procedure
   const { id } = inputSchema(procedure)
   const media = operation.requestBody?.content['application/json']
   if (id === undefined || media === undefined || procedure.rest?.path.includes('{')) return
-  document.components.schemas[id] = media['schema'] as Json
+  const schema = media['schema'] as Json
+  document.components.schemas[id] = schema
   media['schema'] = { $ref: `#/components/schemas/${id}` }
+  if (procedure.takesUploads && operation.requestBody !== undefined) {
+    operation.requestBody.content['multipart/form-data'] = formContent(schema)
+  }
 }
 
 /** A schema with an id stands under `$defs`. */

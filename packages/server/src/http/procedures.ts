@@ -8,6 +8,8 @@ export interface ProcedureFacts {
   readonly name: string
   readonly type: 'query' | 'mutation'
   readonly policy: Policy
+  /** Whether its requests may bring images, as JSON or as a form. */
+  readonly takesUploads?: true
   readonly input: z.ZodType
   readonly output: z.ZodType
   readonly rest?: {
@@ -42,8 +44,8 @@ function factsOf(name: string, procedure: AnyTRPCProcedure, policy: Policy): Pro
   const [input, ...more] = inputs
   if (!(input instanceof z.ZodType) || more.length > 0) throw new Error(`${name} needs one input`)
   if (!(output instanceof z.ZodType)) throw new Error(`${name} declares no output`)
-  const { openapi, status = 200 } = meta
-  const facts = { name, type, policy, input, output }
+  const { openapi, status = 200, takesUploads } = meta
+  const facts = { name, type, policy, input, output, ...(takesUploads ? { takesUploads } : {}) }
   return openapi === undefined
     ? facts
     : { ...facts, rest: { method: openapi.method, path: openapi.path, status } }

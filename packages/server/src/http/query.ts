@@ -18,11 +18,7 @@ export function parseQuery(text: string): Query {
     const at = pair.indexOf('=')
     const name = decode(at < 0 ? pair : pair.slice(0, at))
     const value = decode(at < 0 ? '' : pair.slice(at + 1))
-    if (POLLUTING.has(name)) {
-      throw new AppError('invalid_input', `${name} is not a field of this request.`, {
-        param: name,
-      })
-    }
+    if (isPolluting(name)) throw unknownField(name)
     append(query, name, value)
   }
   return query
@@ -37,11 +33,7 @@ export function takeParameters<N extends string>(
   ...names: readonly N[]
 ): Partial<Record<N, string>> {
   for (const [name, value] of Object.entries(query)) {
-    if (!(names as readonly string[]).includes(name)) {
-      throw new AppError('invalid_input', `${name} is not a field of this request.`, {
-        param: name,
-      })
-    }
+    if (!(names as readonly string[]).includes(name)) throw unknownField(name)
     if (typeof value !== 'string') {
       throw new AppError('invalid_input', `${name}: must be given once.`, { param: name })
     }
@@ -49,7 +41,14 @@ export function takeParameters<N extends string>(
   return query as Partial<Record<N, string>>
 }
 
-function append(query: Query, name: string, value: string): void {
+/** Whether a field of this name would change a prototype somewhere. */
+export const isPolluting = (name: string): boolean => POLLUTING.has(name)
+
+export const unknownField = (name: string): AppError =>
+  new AppError('invalid_input', `${name} is not a field of this request.`, { param: name })
+
+/** Adds a value; a name that was there before has a list then. */
+export function append(query: Query, name: string, value: string): void {
   const before = Object.hasOwn(query, name) ? query[name] : undefined
   if (before === undefined) query[name] = value
   else if (Array.isArray(before)) before.push(value)

@@ -109,7 +109,7 @@ function serve(): FastifyInstance {
   const routes = watchRoutes(app)
   addSecurityHeaders(app, SECURITY_HEADERS)
   addErrorHandlers(app)
-  addBodyParsing(app, 1000)
+  addBodyParsing(app, {} as Deps, { body: 1000, upload: 1000 })
   addRest(app, {} as Deps, fixture)
   addTrpc(app, {} as Deps, fixture)
   addMethodNotAllowed(app, [...routes], { preflight: false })

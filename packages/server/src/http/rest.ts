@@ -5,8 +5,9 @@ import type { Deps } from '../kernel/deps.ts'
 import { appErrorOf } from '../kernel/procedures.ts'
 import { type Coerce, createCoerce } from './coerce.ts'
 import { createContext } from './context.ts'
+import { createFromForm, type FromForm } from './form.ts'
 import { listProcedures, type ProcedureFacts } from './procedures.ts'
-import { takeParameters } from './query.ts'
+import { takeParameters, unknownField } from './query.ts'
 
 const BODY_METHODS = new Set(['POST', 'PATCH', 'PUT'])
 
@@ -19,7 +20,7 @@ export function addRest(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter)
     app.route({
       method,
       url: fastifyPath(path),
-      config: { policy: procedure.policy },
+      config: { policy: procedure.policy, takesUploads: () => procedure.takesUploads === true },
       handler: async (request, reply) => {
         const result = await call(deps, router, procedure, readInput, request, reply)
         reply.status(status)
@@ -60,15 +61,16 @@ type ReadInput = (request: FastifyRequest) => unknown
 
 function createReadInput({ input, rest }: ProcedureFacts): ReadInput {
   const coerce = createCoerce(input)
+  const fromForm = createFromForm(input)
   return rest !== undefined && BODY_METHODS.has(rest.method)
-    ? (request) => fromBody(request, coerce)
+    ? (request) => fromBody(request, coerce, fromForm)
     : (request) => fromQuery(request, coerce)
 }
 
-/** Body members are strict: only the path's strings are converted. */
-function fromBody(request: FastifyRequest, coerce: Coerce): unknown {
+/** Members of JSON are strict: only the path's strings are converted, and the fields of a form. */
+function fromBody(request: FastifyRequest, coerce: Coerce, fromForm: FromForm): unknown {
   takeParameters(request.searchParams)
-  const { body } = request
+  const body = request.form === undefined ? request.body : fromForm(request.form)
   if (body !== undefined && (typeof body !== 'object' || body === null || Array.isArray(body))) {
     throw new AppError('invalid_input', 'The body must be a JSON object.')
   }
@@ -86,5 +88,5 @@ function fromQuery(request: FastifyRequest, coerce: Coerce): unknown {
 function merge(fields: object, params: Record<string, unknown>): Record<string, unknown> {
   const twice = Object.keys(params).find((name) => Object.hasOwn(fields, name))
   if (twice === undefined) return { ...fields, ...params }
-  throw new AppError('invalid_input', `${twice} is not a field of this request.`, { param: twice })
+  throw unknownField(twice)
 }

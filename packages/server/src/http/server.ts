@@ -16,6 +16,7 @@ import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
 import { addRest } from './rest.ts'
 import { addSystem } from './system.ts'
 import { addTrpc } from './trpc.ts'
+import { addUploadGate } from './uploads.ts'
 
 export interface HttpOptions {
   /** Proxies whose X-Forwarded-For is believed, as CIDR ranges. */
@@ -24,6 +25,8 @@ export interface HttpOptions {
   readonly docs: boolean
   /** Tests shorten them. */
   readonly timeouts?: Partial<Timeouts>
+  /** Bytes of all uploads at once; tests lower it. */
+  readonly uploadsInFlightBytes?: number
 }
 
 /** Milliseconds that a client may take. */
@@ -31,6 +34,8 @@ export interface Timeouts {
   readonly headers: number
   /** A JSON body. */
   readonly body: number
+  /** A form, or a body larger than 64 kB. */
+  readonly upload: number
   /** Headers and body of any kind together: Node has one bound for a whole server. */
   readonly request: number
   /** Between two looks at the bounds above, which Node does not time one by one. */
@@ -53,6 +58,7 @@ const MAX_CONNECTIONS = 4096
 const TIMEOUTS: Timeouts = {
   headers: 10_000,
   body: 15_000,
+  upload: 60_000,
   request: 60_000,
   check: 2000,
   reading: 60_000,
@@ -105,7 +111,8 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   endSlowReaders(app, timeouts.reading)
   refuseWhenClosing(app)
   if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
-  addBodyParsing(app, timeouts.body)
+  addBodyParsing(app, deps, timeouts)
+  addUploadGate(app, deps, options.uploadsInFlightBytes)
   addRest(app, deps, appRouter)
   addTrpc(app, deps, appRouter)
   addImages(app, deps)

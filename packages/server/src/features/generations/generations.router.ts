@@ -16,6 +16,7 @@ const tags = ['generations']
 
 export const generateProcedure = scopedProcedure('generate')
   .meta({
+    takesUploads: true,
     openapi: {
       method: 'POST',
       path: '/v1/generate',

@@ -1,0 +1,119 @@
+import type { Readable } from 'node:stream'
+import { Dicer } from '@fastify/busboy'
+import { UploadedImage } from '@nanobanana/shared'
+import type { FastifyRequest } from 'fastify'
+import { AppError } from '../kernel/app-error.ts'
+import { ByteList } from './byte-list.ts'
+import { FormBudget } from './form-budget.ts'
+import { type PartHead, readPartHead } from './part-head.ts'
+import { receive } from './receive.ts'
+
+/** A part of a form: a text, or a file. */
+export interface FormPart {
+  readonly name: string
+  readonly value: string | UploadedImage
+}
+/** In the order in which the parts arrived. */
+export type Form = readonly FormPart[]
+
+export interface FormLimits {
+  /** Of the body as it is sent. */
+  readonly bodyBytes: number
+  /** Of all texts together. */
+  readonly textBytes: number
+  /** Of all files together. */
+  readonly imageBytes: number
+}
+
+interface Part {
+  /** Undefined until its headers were read. */
+  head: PartHead | undefined
+  readonly bytes: ByteList
+}
+
+/** Of each part: one has two or three short headers. */
+const HEADERS = { maxHeaderPairs: 20, maxHeaderSize: 8 * 1024 }
+
+/** Reads a form of fields and images. */
+export async function readForm(
+  request: FastifyRequest,
+  payload: Readable,
+  limits: FormLimits,
+): Promise<Form> {
+  const boundary = boundaryOf(request.headers['content-type'] ?? '')
+  if (boundary === undefined) throw malformed()
+  const splitter = new Dicer({ ...HEADERS, boundary })
+  const parts: Part[] = []
+  const budget = new FormBudget(limits)
+  splitter.on('part', (stream) => {
+    const part: Part = { head: undefined, bytes: new ByteList() }
+    parts.push(part)
+    readPart(part, stream, budget, (error) => splitter.destroy(error))
+  })
+  try {
+    await receive(request, payload, splitter, limits.bodyBytes)
+  } catch (error) {
+    throw error instanceof AppError ? error : malformed(error)
+  }
+  return parts.flatMap((part) => valueOf(part) ?? [])
+}
+
+const BOUNDARY = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)/i
+
+function boundaryOf(contentType: string): string | undefined {
+  const [, quoted, bare] = BOUNDARY.exec(contentType) ?? []
+  return quoted ?? bare
+}
+
+const malformed = (cause?: unknown): AppError =>
+  new AppError('invalid_input', 'The body is not valid multipart/form-data.', { cause })
+
+function readPart(
+  part: Part,
+  stream: Readable,
+  budget: FormBudget,
+  fail: (error: Error) => void,
+): void {
+  const orFail = (work: () => void) => {
+    try {
+      work()
+    } catch (error) {
+      fail(error as Error)
+    }
+  }
+  stream.on('header', (headers: Record<string, string[]>) =>
+    orFail(() => {
+      part.head = readPartHead(headers)
+      if (part.head === undefined) throw malformed()
+      budget.open(part.head)
+    }),
+  )
+  stream.on('data', (chunk: Buffer) =>
+    orFail(() => {
+      if (part.head === undefined) throw malformed()
+      budget.add(part.head, part.bytes.length, chunk.length)
+      part.bytes.append(chunk)
+    }),
+  )
+  // A body that ends inside a part says so here; the whole says it too.
+  stream.on('error', () => {})
+}
+
+function valueOf({ head, bytes }: Part): FormPart | undefined {
+  if (head === undefined) throw malformed()
+  const { name, isFile, isNameless, type } = head
+  if (!isFile) return { name, value: decode(name, bytes.concat()) }
+  if (isNameless && bytes.length === 0) return undefined
+  const declared = type === 'application/octet-stream' ? undefined : type
+  return { name, value: new UploadedImage(bytes.concat(), declared) }
+}
+
+function decode(name: string, bytes: Buffer): string {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    // Whoever encodes a form writes every line feed so.
+    return text.replaceAll('\r\n', '\n')
+  } catch {
+    throw new AppError('invalid_input', `${name}: must be UTF-8.`, { param: name })
+  }
+}
