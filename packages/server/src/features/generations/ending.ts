@@ -3,16 +3,13 @@ import { transaction } from '../../db/client.ts'
 import { isDatabaseTrouble } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import type { Principal } from '../../kernel/principal.ts'
-import type { ImageResult } from '../../ports/image-provider.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
 import { priceOf, settle } from '../usage/usage.service.ts'
 import { findGeneration, type GenerationRow, succeed } from './generations.repo.ts'
-import type { CheckedRequest } from './request.ts'
-import { warningsOf } from './warnings.ts'
-
-/** What is being made, after its row was committed. */
-export type Job = CheckedRequest & { id: string; prompt: string }
+import type { Job, Made } from './making.ts'
+import { addUsage } from './tokens.ts'
+import { warningsOfResult } from './warnings.ts'
 
 /** An ended generation with its images' rows. */
 export interface Ended {
@@ -24,69 +21,73 @@ export interface Ended {
 const END_RETRIES_MS = [100, 500, 2000]
 
 /**
- * Ends the generation, again if the database failed: the picture is paid for. A commit whose answer
+ * Ends the generation, again if the database failed: the pictures are paid for. A commit whose answer
  * was lost shows as a generation that has succeeded.
  */
 export async function endSurely(
   deps: Pick<Deps, 'db' | 'settings' | 'log'>,
   principal: Principal,
   job: Job,
-  result: ImageResult,
-  image: images.StoredImage,
+  made: Made,
 ): Promise<Ended | undefined> {
   for (const delayMs of END_RETRIES_MS) {
     try {
-      return await end(deps, principal, job, result, image)
+      return await end(deps, principal, job, made)
     } catch (error) {
       if (!isDatabaseTrouble(error)) throw error
       deps.log.warn({ err: error, generation: job.id }, 'a generation could not be ended; again')
       await sleep(delayMs)
     }
   }
-  return end(deps, principal, job, result, image)
+  return end(deps, principal, job, made)
 }
 
 /**
- * One transaction: the generation's end, its charge and the image's row, or none of them. Undefined
+ * One transaction: the generation's end, its charge and the images' rows, or none of them. Undefined
  * when something else ended or removed it.
  */
 async function end(
   deps: Pick<Deps, 'db' | 'settings'>,
   principal: Principal,
   job: Job,
-  result: ImageResult,
-  image: images.StoredImage,
+  made: Made,
 ): Promise<Ended | undefined> {
-  const { usage: tokens } = result
+  const { usage: tokens } = made
   const charge = {
     userId: principal.userId,
     keyId: principal.kind === 'key' ? principal.keyId : null,
     generationId: job.id,
     mode: job.mode,
     model: job.model,
-    images: 1,
+    images: made.images.length,
     tokens,
   }
+  const measured = made.images.map(({ row }) => row)
   try {
     return await transaction(deps.db, async (tx) => {
       // First, in the order in which a deletion locks; without the account there is nothing to end.
       if (!(await auth.hold(tx, principal.userId))) throw new EndedMeanwhile()
       const row = await succeed(tx, job.id, {
-        text: result.text,
-        warnings: warningsOf(job, image.row),
+        text: made.text,
+        warnings: warningsOfResult(job, measured, made.failures),
         input_tokens: tokens.inputTokens,
         output_tokens: tokens.textOutputTokens + tokens.imageOutputTokens,
         cost_micros: priceOf(charge),
+        upstream_cost_micros: upstreamCost(job, made),
       })
       if (row === undefined) throw new EndedMeanwhile()
       await settle(tx, charge)
-      return { row, images: [await images.record(tx, deps, image)] }
+      return { row, images: await images.record(tx, deps, made.images) }
     })
   } catch (error) {
     if (error instanceof EndedMeanwhile) return findEnded(deps, principal, job.id)
     throw error
   }
 }
+
+/** What the provider has or may have billed us, failed attempts included, in micro-dollars. */
+export const upstreamCost = (job: Pick<Job, 'mode' | 'model'>, made: Made): number =>
+  priceOf({ ...job, tokens: addUsage([made.usage, made.wasted]) })
 
 /** The generation as this call ended it before, if it did. */
 async function findEnded(

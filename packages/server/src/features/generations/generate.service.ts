@@ -1,14 +1,16 @@
-import { ERRORS, type GenerateInput, type Generation } from '@nanobanana/shared'
+import type { GenerateInput, Generation } from '@nanobanana/shared'
 import { transaction } from '../../db/client.ts'
 import { AppError, toAppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
-import { type ImageProvider, type ImageResult, ProviderError } from '../../ports/image-provider.ts'
+import type { ImageProvider } from '../../ports/image-provider.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
-import { endSurely, type Job } from './ending.ts'
+import { endSurely, upstreamCost } from './ending.ts'
 import { fail, insertRunning, type NewGeneration } from './generations.repo.ts'
+import { type InputImages, prepareImages } from './input-images.ts'
+import { type Job, type Made, make, unrepeatable } from './making.ts'
 import { render } from './render.ts'
 import { type CheckedRequest, checkRequest } from './request.ts'
 
@@ -18,13 +20,13 @@ export type GenerateDeps = Pick<
 >
 
 /**
- * Added to the upstream's total deadline: time to store the picture (three attempts of 30 s) and to
+ * Added to the upstream's total deadline: time to store the pictures (three attempts of 30 s) and to
  * end the generation.
  */
 const LEASE_MARGIN_SECONDS = 180
 
 /**
- * Makes a picture and waits for it. `onCommitted` hears the generation's id once its row is
+ * Makes pictures and waits for them. `onCommitted` hears the generation's id once its row is
  * committed, which is before the provider is asked.
  */
 export async function generate(
@@ -35,8 +37,32 @@ export async function generate(
 ): Promise<Generation> {
   const request = checkRequest(deps.catalogue, deps.settings.defaultModel, principal, input)
   const provider = requireProvider(deps, request)
+  const inputs = await prepareImages(deps, principal, input.images ?? [])
   const id = newUuid()
-  await begin(deps, principal, {
+  await begin(deps, principal, rowOf(deps, principal, id, input, request, inputs))
+  onCommitted(idOf('gen', id))
+  const { userId } = principal
+  const job = { id, userId, prompt: input.prompt, images: inputs.images, ...request }
+  const made = await make(deps, provider, job)
+  if (made.images.length === 0) throw await recordFailure(deps, job, made, tellingFailure(made))
+  for (const { cause, code } of made.failures)
+    deps.log.warn({ err: cause, code, generation: id }, 'one image of several could not be made')
+  try {
+    return await keep(deps, principal, job, made)
+  } catch (error) {
+    throw await recordFailure(deps, job, made, unrepeatable(error))
+  }
+}
+
+function rowOf(
+  { settings }: Pick<Deps, 'settings'>,
+  principal: Principal,
+  id: string,
+  input: GenerateInput,
+  request: CheckedRequest,
+  inputs: InputImages,
+): NewGeneration {
+  return {
     id,
     user_id: principal.userId,
     key_id: principal.kind === 'key' ? principal.keyId : null,
@@ -45,18 +71,16 @@ export async function generate(
     prompt: input.prompt,
     aspect_ratio: request.aspectRatio ?? null,
     size: request.size,
-    n: 1,
+    n: request.n,
+    input_images: inputs.images.length,
+    output_format: request.outputFormat ?? null,
+    output_quality: request.outputQuality ?? null,
+    seed: request.seed ?? null,
+    thinking_level: request.thinkingLevel ?? null,
+    parent_id: inputs.parentId,
     metadata: input.metadata ?? {},
     end_user: input.user ?? null,
-    leaseSeconds: Math.ceil(deps.settings.upstreamTimeoutMs / 1000) + LEASE_MARGIN_SECONDS,
-  })
-  onCommitted(idOf('gen', id))
-  const job = { id, prompt: input.prompt, ...request }
-  try {
-    const result = await callProvider(deps, provider, job)
-    return await keep(deps, principal, job, result).catch(refuseRepeat)
-  } catch (error) {
-    throw await recordFailure(deps, id, error)
+    leaseSeconds: Math.ceil(settings.upstreamTimeoutMs / 1000) + LEASE_MARGIN_SECONDS,
   }
 }
 
@@ -74,78 +98,44 @@ function begin(
   })
 }
 
-/** Stores the picture that the provider was paid for, and ends the generation. */
+/** Ends the generation with the pictures that the provider was paid for. */
 async function keep(
   deps: GenerateDeps,
   principal: Principal,
   job: Job,
-  result: ImageResult,
+  made: Made,
 ): Promise<Generation> {
-  const owner = { userId: principal.userId, generationId: job.id, position: 0 }
-  const image = await images.store(deps, owner, result.bytes)
-  const ended = await endSurely(deps, principal, job, result, image)
+  const ended = await endSurely(deps, principal, job, made)
   if (ended === undefined) {
-    // Deleted or ended meanwhile: nobody can reach the object any more.
-    await images.deleteObjects(deps, [image.row])
+    // Deleted or ended meanwhile: nobody can reach the objects any more.
+    await images.deleteObjects(
+      deps,
+      made.images.map(({ row }) => row),
+    )
     throw new AppError('unavailable', 'The generation was ended while it ran; nothing was charged.')
   }
   return render(deps, ended.row, ended.images, 'data-url')
 }
 
-/** The provider was paid: a repeat would buy again what may be there to be read by its id. */
-function refuseRepeat(error: unknown): never {
-  const { code, message, retryAfterSeconds, headers } = toAppError(error)
-  throw new AppError(code, message, {
-    retryAfterSeconds,
-    headers: { ...headers, 'x-should-retry': 'false' },
-    cause: error,
-  })
+/** Of several failures one after which nothing may be bought again, else the first. */
+function tellingFailure({ failures }: Made): AppError {
+  const paid = failures.find(({ headers }) => headers['x-should-retry'] === 'false')
+  return paid ?? failures[0] ?? new AppError('internal')
 }
 
-async function callProvider(
-  deps: Pick<Deps, 'settings'>,
-  provider: ImageProvider,
-  job: Job,
-): Promise<ImageResult> {
-  const signal = AbortSignal.timeout(deps.settings.upstreamTimeoutMs)
-  try {
-    return await provider.generate({
-      model: job.model,
-      prompt: job.prompt,
-      ...(job.aspectRatio === undefined ? {} : { aspectRatio: job.aspectRatio }),
-      size: job.size,
-      signal,
-    })
-  } catch (error) {
-    if (error instanceof ProviderError) throw fromProvider(error)
-    if (signal.aborted) throw new AppError('upstream_timeout', undefined, { retryAfterSeconds: 5 })
-    throw error
-  }
-}
-
-const DEFAULT_RETRY_SECONDS = 5
-
-function fromProvider(error: ProviderError): AppError {
-  const { code, message, retryAfterMs } = error
-  const retryAfterSeconds = retryAfterMs === undefined ? DEFAULT_RETRY_SECONDS : retryAfterMs / 1000
-  return new AppError(code, message, {
-    cause: error,
-    ...(ERRORS[code].retryable ? { retryAfterSeconds } : {}),
-  })
-}
-
-/** Ends the generation as failed and answers what the caller is told. */
+/** Ends the generation as failed; a failure costs the account nothing, whatever it cost us. */
 async function recordFailure(
   deps: Pick<Deps, 'db' | 'log'>,
-  id: string,
+  job: Job,
+  made: Made,
   error: unknown,
 ): Promise<AppError> {
   const appError = toAppError(error)
-  const { type } = appError.row
+  const { code, message, row } = appError
   try {
-    await fail(deps.db, id, { type, code: appError.code, message: appError.message })
+    await fail(deps.db, job.id, { type: row.type, code, message }, upstreamCost(job, made))
   } catch (cause) {
-    deps.log.error({ err: cause, generation: id }, 'a failed generation could not be recorded')
+    deps.log.error({ err: cause, generation: job.id }, 'a failed generation could not be recorded')
   }
   return appError
 }

@@ -15,6 +15,12 @@ export interface NewGeneration {
   aspect_ratio: string | null
   size: string
   n: number
+  input_images: number
+  output_format: string | null
+  output_quality: number | null
+  seed: number | null
+  thinking_level: string | null
+  parent_id: string | null
   metadata: Record<string, string>
   end_user: string | null
   /** Seconds after which its process is taken to have died. */
@@ -40,6 +46,7 @@ export interface Success {
   input_tokens: number
   output_tokens: number
   cost_micros: number
+  upstream_cost_micros: number
 }
 
 /** Ends a generation that still runs; undefined when something else ended or removed it. */
@@ -63,8 +70,17 @@ export async function succeed(
     .executeTakeFirst()
 }
 
-export async function fail(db: Db, id: string, error: StoredError): Promise<void> {
-  await failing(db, error).where('id', '=', id).where('status', '=', 'running').execute()
+export async function fail(
+  db: Db,
+  id: string,
+  error: StoredError,
+  upstreamCostMicros: number,
+): Promise<void> {
+  await failing(db, error)
+    .set({ upstream_cost_micros: upstreamCostMicros })
+    .where('id', '=', id)
+    .where('status', '=', 'running')
+    .execute()
 }
 
 /** Fails what runs without a living process: past its lease, or all of it when `all` is set. */

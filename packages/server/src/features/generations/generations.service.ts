@@ -11,9 +11,9 @@ import {
   findGeneration,
   type GenerationRow,
   listGenerations,
-  type Visible,
 } from './generations.repo.ts'
 import { render } from './render.ts'
+import { visibleTo } from './visible.ts'
 
 type ReadDeps = Pick<Deps, 'db' | 'objectStore' | 'settings'>
 
@@ -64,12 +64,6 @@ export async function recoverAbandoned(
 /** Removes an account's generations with their images' rows; the objects stay to be deleted. */
 export const deleteAllOf = (tx: Tx, userId: string): Promise<void> =>
   deleteGenerationsOfUser(tx, userId)
-
-/** A key sees the account's generations of its own mode, a session those of both. */
-const visibleTo = (principal: Principal): Visible => ({
-  userId: principal.userId,
-  mode: principal.kind === 'key' ? principal.mode : undefined,
-})
 
 function cursorOf(cursor: string | undefined): string | undefined {
   if (cursor === undefined) return undefined

@@ -28,7 +28,16 @@ export async function render(
     parent_id: row.parent_id === null ? null : idOf('gen', row.parent_id),
     images: rendered,
     text: row.text,
-    requested: { aspect_ratio: row.aspect_ratio, size: row.size, n: row.n },
+    requested: {
+      aspect_ratio: row.aspect_ratio,
+      size: row.size,
+      n: row.n,
+      input_images: row.input_images,
+      output_format: row.output_format,
+      output_quality: row.output_quality,
+      seed: row.seed,
+      thinking_level: row.thinking_level,
+    },
     warnings: row.warnings,
     usage: {
       input_tokens: row.input_tokens,

@@ -1,4 +1,12 @@
-import type { AspectRatio, GenerateInput, Mode, Model, Size } from '@nanobanana/shared'
+import {
+  type AspectRatio,
+  type GenerateInput,
+  type Mode,
+  type Model,
+  type OutputFormat,
+  type Size,
+  type ThinkingLevel,
+} from '@nanobanana/shared'
 import { AppError } from '../../kernel/app-error.ts'
 import type { Catalogue } from '../../kernel/deps.ts'
 import type { Principal } from '../../kernel/principal.ts'
@@ -9,6 +17,13 @@ export interface CheckedRequest {
   readonly mode: Mode
   readonly aspectRatio: AspectRatio | undefined
   readonly size: Size
+  /** Images, each by a call of its own. */
+  readonly n: number
+  /** Undefined: as the provider made it. */
+  readonly outputFormat: OutputFormat | undefined
+  readonly outputQuality: number | undefined
+  readonly seed: number | undefined
+  readonly thinkingLevel: ThinkingLevel | undefined
 }
 
 /** Checks a request before anything is written or spent. */
@@ -19,15 +34,18 @@ export function checkRequest(
   input: GenerateInput,
 ): CheckedRequest {
   const model = findModel(catalogue, input.model ?? defaultModel)
-  const { aspect_ratio: aspectRatio, size } = input
-  if (aspectRatio !== undefined)
-    refuseUnless(model, 'aspect_ratio', aspectRatio, model.aspectRatios)
-  if (size !== undefined) refuseUnless(model, 'size', size, model.sizes)
+  checkSupport(model, input)
+  checkOutput(input)
   return {
     model,
     mode: modeOfCall(principal, input.mode),
-    aspectRatio,
-    size: size ?? defaultSize(model),
+    aspectRatio: input.aspect_ratio,
+    size: input.size ?? defaultSize(model),
+    n: input.n ?? 1,
+    outputFormat: input.output_format,
+    outputQuality: input.output_quality,
+    seed: input.seed,
+    thinkingLevel: input.thinking_level,
   }
 }
 
@@ -40,18 +58,33 @@ function findModel(catalogue: Catalogue, name: string): Model {
   })
 }
 
+function checkSupport(model: Model, input: GenerateInput): void {
+  refuseUnless(model, 'aspect_ratio', input.aspect_ratio, model.aspectRatios)
+  refuseUnless(model, 'size', input.size, model.sizes)
+  refuseUnless(model, 'thinking_level', input.thinking_level, model.thinkingLevels)
+  const { maxInputImages } = model
+  if ((input.images?.length ?? 0) <= maxInputImages) return
+  throw unsupported(model, 'images', maxInputImages === 0 ? 'none' : `${maxInputImages} at most`)
+}
+
 function refuseUnless(
   model: Model,
-  param: 'aspect_ratio' | 'size',
-  value: string,
+  param: string,
+  value: string | undefined,
   allowed: readonly string[],
 ): void {
-  if (allowed.includes(value)) return
-  throw new AppError(
-    'unsupported_parameter',
-    `${param}: ${model.id} takes ${allowed.join(', ')}.`,
-    { param },
-  )
+  if (value === undefined || allowed.includes(value)) return
+  throw unsupported(model, param, allowed.length === 0 ? 'none' : allowed.join(', '))
+}
+
+const unsupported = (model: Model, param: string, allowed: string): AppError =>
+  new AppError('unsupported_parameter', `${param}: ${model.id} takes ${allowed}.`, { param })
+
+function checkOutput({ output_format: format, output_quality: quality }: GenerateInput): void {
+  if (quality === undefined || format === 'jpeg' || format === 'webp') return
+  throw new AppError('invalid_input', 'output_quality: needs output_format jpeg or webp.', {
+    param: 'output_quality',
+  })
 }
 
 const defaultSize = (model: Model): Size =>

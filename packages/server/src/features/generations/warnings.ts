@@ -1,4 +1,5 @@
 import type { AspectRatio, Size, Warning } from '@nanobanana/shared'
+import type { AppError } from '../../kernel/app-error.ts'
 
 /** Side of a square picture of each size; other ratios keep about the same area. */
 const SQUARE_SIDE: Record<Size, number> = { '512': 512, '1K': 1024, '2K': 2048, '4K': 4096 }
@@ -7,11 +8,37 @@ const SQUARE_SIDE: Record<Size, number> = { '512': 512, '1K': 1024, '2K': 2048, 
 const RATIO_TOLERANCE = 0.08
 const SIDE_TOLERANCE = 0.2
 
-/** Where the measured picture differs from what was asked for. */
-export function warningsOf(
-  requested: { aspectRatio: AspectRatio | undefined; size: Size },
-  measured: { width: number; height: number },
+/** Where the result of a generation differs from what was asked for; each said once. */
+export function warningsOfResult(
+  requested: Requested & { n: number },
+  images: readonly Measured[],
+  failures: readonly AppError[],
 ): Warning[] {
+  const warnings = images.flatMap((image) => warningsOf(requested, image))
+  if (failures.length > 0) warnings.push(partial(requested.n, images.length, failures))
+  return [...new Map(warnings.map((warning) => [warning.message, warning])).values()]
+}
+
+function partial(asked: number, made: number, failures: readonly AppError[]): Warning {
+  const reasons = new Set(failures.map(({ code, message }) => `${code}: ${message}`))
+  return {
+    code: 'partial_result',
+    message: `${made} of ${asked} images were made. ${[...reasons].join(' ')}`,
+  }
+}
+
+interface Requested {
+  aspectRatio: AspectRatio | undefined
+  size: Size
+}
+
+interface Measured {
+  width: number
+  height: number
+}
+
+/** Where one measured picture differs from what was asked for. */
+export function warningsOf(requested: Requested, measured: Measured): Warning[] {
   const found = `${measured.width}x${measured.height}`
   const warnings: Warning[] = []
   if (requested.aspectRatio !== undefined && !hasRatio(measured, requested.aspectRatio)) {
@@ -29,14 +56,11 @@ export function warningsOf(
   return warnings
 }
 
-function hasRatio(
-  { width, height }: { width: number; height: number },
-  ratio: AspectRatio,
-): boolean {
+function hasRatio({ width, height }: Measured, ratio: AspectRatio): boolean {
   const [across = 1, down = 1] = ratio.split(':').map(Number)
   return Math.abs(Math.log((width * down) / (height * across))) <= RATIO_TOLERANCE
 }
 
-function hasSize({ width, height }: { width: number; height: number }, size: Size): boolean {
+function hasSize({ width, height }: Measured, size: Size): boolean {
   return Math.abs(Math.log(Math.sqrt(width * height) / SQUARE_SIDE[size])) <= SIDE_TOLERANCE
 }

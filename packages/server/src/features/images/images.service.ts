@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import type { Image } from '@nanobanana/shared'
@@ -9,6 +8,7 @@ import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
 import { type ByteRange, type ObjectStore, ObjectStoreError } from '../../ports/object-store.ts'
+import { finish, type Output } from './finish.ts'
 import {
   findImage,
   findImageByObjectKey,
@@ -30,26 +30,24 @@ const THUMBNAIL_WIDTH = 256
 
 /** An image whose bytes rest in the store, and whose row is still to be written. */
 export interface StoredImage {
-  readonly row: NewImage
+  readonly row: Omit<NewImage, 'position'>
 }
 
-/** Measures and stores the bytes of an image; resolves only once they are durable. */
+/** Finishes, measures and stores a picture; resolves only once its bytes are durable. */
 export async function store(
   deps: Pick<Deps, 'objectStore' | 'codec'>,
-  owner: { userId: string; generationId: string; position: number },
-  bytes: Uint8Array,
+  owner: { userId: string; generationId: string },
+  picture: Uint8Array,
+  output: Output,
 ): Promise<StoredImage> {
-  const facts = await deps.codec.measure(bytes)
-  if (facts === undefined) {
-    throw new AppError('upstream_invalid', 'The provider sent bytes that are no picture.')
-  }
+  const { bytes, facts } = await finish(deps, picture, output)
   const id = newUuid()
   const extension = EXTENSIONS[facts.mimeType]
   const object = {
     key: `u/${owner.userId}/${id}.${extension}`,
     bytes,
     contentType: facts.mimeType,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
+    sha256: await sha256Of(bytes),
     filename: `${idOf('img', id)}.${extension}`,
   }
   await putOrRefuse(deps, object)
@@ -58,7 +56,6 @@ export async function store(
       id,
       generation_id: owner.generationId,
       user_id: owner.userId,
-      position: owner.position,
       storage: deps.objectStore.kind,
       object_key: object.key,
       mime_type: facts.mimeType,
@@ -70,14 +67,24 @@ export async function store(
   }
 }
 
-/** Writes the row of a stored image, in the transaction that ends its generation. */
-export function record(
+/** Off the event loop, where a large picture would take 10 ms. */
+async function sha256Of(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+  return Buffer.from(digest).toString('hex')
+}
+
+/** Writes the rows of stored images in their order, in the transaction that ends their generation. */
+export async function record(
   tx: Tx,
   deps: Pick<Deps, 'settings'>,
-  image: StoredImage,
-): Promise<ImageRow> {
-  const inline = image.row.storage === 'inline'
-  return insertImage(tx, image.row, inline ? deps.settings.inlineRetentionSeconds : null)
+  images: readonly StoredImage[],
+): Promise<ImageRow[]> {
+  const rows: ImageRow[] = []
+  for (const [position, { row }] of images.entries()) {
+    const retention = row.storage === 'inline' ? deps.settings.inlineRetentionSeconds : null
+    rows.push(await insertImage(tx, { ...row, position }, retention))
+  }
+  return rows
 }
 
 export const listByGeneration = (

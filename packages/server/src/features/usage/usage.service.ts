@@ -34,7 +34,7 @@ export interface Charge {
 }
 
 /** Price of a charge in micro-dollars; test mode is free. */
-export const priceOf = (charge: Charge): number =>
+export const priceOf = (charge: Pick<Charge, 'mode' | 'model' | 'tokens'>): number =>
   charge.mode === 'live' ? priceMicros(charge.tokens, charge.model.prices) : 0
 
 /** Records what a generation used and what it costs. */
