@@ -8,9 +8,13 @@ import { readPartHead } from './part-head.ts'
 
 const LIMITS = { bodyBytes: 2 ** 20, textBytes: 64 * 1024, imageBytes: 2 ** 20 }
 
-function read(chunks: readonly Buffer[], type = 'multipart/form-data; boundary=x'): Promise<Form> {
+function read(
+  chunks: readonly Buffer[],
+  type = 'multipart/form-data; boundary=x',
+  limits = LIMITS,
+): Promise<Form> {
   const request = { headers: { 'content-type': type } } as unknown as FastifyRequest
-  return readForm(request, Readable.from(chunks), LIMITS)
+  return readForm(request, Readable.from(chunks), limits)
 }
 
 /** A form as clients write it. */
@@ -69,6 +73,34 @@ test('whatever the parts and however the body is split, they are read as they we
     ),
     { numRuns: 300 },
   )
+})
+
+test('a large part is whole, also where its end comes by itself', async () => {
+  for (const size of [20_000, 70_000, 500_000]) {
+    const form = [
+      { name: 'image', value: new UploadedImage(Buffer.alloc(size, 1), 'image/png') },
+      { name: 'user', value: 'x'.repeat(30_000) },
+      { name: 'image', value: new UploadedImage(Buffer.alloc(size, 2), 'image/png') },
+    ]
+    const body = write(form, 'x')
+    const end = body.lastIndexOf('\r\n--x')
+    expect(await read([body.subarray(0, end), body.subarray(end)])).toEqual(form)
+    expect(await read([body])).toEqual(form)
+  }
+})
+
+test.each([
+  ['a field', [{ name: 'user', value: 'x'.repeat(32 * 1024 + 1) }]],
+  ['all fields', ['a', 'b', 'c'].map((name) => ({ name, value: 'x'.repeat(30_000) }))],
+  ['the images', [{ name: 'image', value: new UploadedImage(Buffer.alloc(2 ** 20)) }]],
+])('%s beyond the limit are refused, however the body is split', async (_what, form) => {
+  const body = write([{ name: 'prompt', value: 'a banana' }, ...form], 'x')
+  const limits = { ...LIMITS, bodyBytes: 2 ** 22, imageBytes: 2 ** 20 - 1 }
+  const tail = body.lastIndexOf('\r\n--x')
+  for (const cut of [body.length, tail, tail + 2, tail - 100, 32 * 1024]) {
+    const chunks = [body.subarray(0, cut), body.subarray(cut)]
+    await expect(read(chunks, undefined, limits)).rejects.toThrow(/at most|too large/)
+  }
 })
 
 test('a body that is cut short anywhere is refused', async () => {

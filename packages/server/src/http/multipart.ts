@@ -43,19 +43,22 @@ export async function readForm(
   const boundary = boundaryOf(request.headers['content-type'] ?? '')
   if (boundary === undefined) throw malformed()
   const splitter = new Dicer({ ...HEADERS, boundary })
-  const parts: Part[] = []
   const budget = new FormBudget(limits)
+  const parts: Promise<Part>[] = []
   splitter.on('part', (stream) => {
-    const part: Part = { head: undefined, bytes: new ByteList() }
+    const part = readPart(stream, budget)
+    // At once, so that no more of the body is read than needed.
+    part.catch((error: Error) => splitter.destroy(error))
     parts.push(part)
-    readPart(part, stream, budget, (error) => splitter.destroy(error))
   })
   try {
     await receive(request, payload, splitter, limits.bodyBytes)
+    // The splitter may be done before a part has been taken from it whole.
+    const read = await Promise.all(parts)
+    return read.flatMap((part) => valueOf(part) ?? [])
   } catch (error) {
     throw error instanceof AppError ? error : malformed(error)
   }
-  return parts.flatMap((part) => valueOf(part) ?? [])
 }
 
 const BOUNDARY = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)/i
@@ -68,35 +71,34 @@ function boundaryOf(contentType: string): string | undefined {
 const malformed = (cause?: unknown): AppError =>
   new AppError('invalid_input', 'The body is not valid multipart/form-data.', { cause })
 
-function readPart(
-  part: Part,
-  stream: Readable,
-  budget: FormBudget,
-  fail: (error: Error) => void,
-): void {
-  const orFail = (work: () => void) => {
-    try {
-      work()
-    } catch (error) {
-      fail(error as Error)
+function readPart(stream: Readable, budget: FormBudget): Promise<Part> {
+  const part: Part = { head: undefined, bytes: new ByteList() }
+  return new Promise((resolve, reject) => {
+    const orReject = (work: () => void) => {
+      try {
+        work()
+      } catch (error) {
+        reject(error as Error)
+      }
     }
-  }
-  stream.on('header', (headers: Record<string, string[]>) =>
-    orFail(() => {
-      part.head = readPartHead(headers)
-      if (part.head === undefined) throw malformed()
-      budget.open(part.head)
-    }),
-  )
-  stream.on('data', (chunk: Buffer) =>
-    orFail(() => {
-      if (part.head === undefined) throw malformed()
-      budget.add(part.head, part.bytes.length, chunk.length)
-      part.bytes.append(chunk)
-    }),
-  )
-  // A body that ends inside a part says so here; the whole says it too.
-  stream.on('error', () => {})
+    stream.on('header', (headers: Record<string, string[]>) =>
+      orReject(() => {
+        part.head = readPartHead(headers)
+        if (part.head === undefined) throw malformed()
+        budget.open(part.head)
+      }),
+    )
+    stream.on('data', (chunk: Buffer) =>
+      orReject(() => {
+        if (part.head === undefined) throw malformed()
+        budget.add(part.head, part.bytes.length, chunk.length)
+        part.bytes.append(chunk)
+      }),
+    )
+    stream.on('end', () => resolve(part))
+    // The body ended inside it.
+    stream.on('error', (error) => reject(malformed(error)))
+  })
 }
 
 function valueOf({ head, bytes }: Part): FormPart | undefined {
