@@ -30,7 +30,8 @@ export interface EncodedImage {
 /** A picture from outside cannot be used; `message` may be shown to who sent it. */
 export class UnusableImageError extends Error {
   override readonly name = 'UnusableImageError'
-  readonly reason: 'unreadable' | 'too-large'
+  /** `busy`: not the picture is at fault, too many wait already. */
+  readonly reason: 'unreadable' | 'too-large' | 'busy'
 
   constructor(reason: UnusableImageError['reason'], message: string, options?: ErrorOptions) {
     super(message, options)

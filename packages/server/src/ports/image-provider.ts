@@ -28,6 +28,12 @@ export interface TokenUsage {
   readonly imageOutputTokens: number
 }
 
+export const addTokens = (one: TokenUsage, other: TokenUsage): TokenUsage => ({
+  inputTokens: one.inputTokens + other.inputTokens,
+  textOutputTokens: one.textOutputTokens + other.textOutputTokens,
+  imageOutputTokens: one.imageOutputTokens + other.imageOutputTokens,
+})
+
 export interface ImageResult {
   /** The finished picture: encoded bytes as received, drafts and thoughts left out. */
   readonly bytes: Uint8Array
@@ -70,8 +76,8 @@ export class ProviderError extends Error {
 }
 
 /**
- * Makes pictures. Promises: one picture per call; a `ProviderError` for every failure but an abort
- * by the caller's signal, which rejects with the signal's reason. Where that is a `TimeoutError`, a
+ * Makes pictures. Promises: one picture per call; a `ProviderError` for every failure of the provider's.
+ * An abort by the caller's signal rejects with the signal's reason. Where that is a `TimeoutError`, a
  * `ProviderError` may tell more.
  */
 export interface ImageProvider {

@@ -12,7 +12,7 @@ export interface BreakerOptions {
   readonly now?: () => number
 }
 
-/** What tells of an outage. Refusals, limits and useless answers show that the provider is there. */
+/** What tells of an outage. Refusals, limits and useless answers do not count either way. */
 const OUTAGES: ReadonlySet<ProviderErrorCode> = new Set([
   'upstream_unavailable',
   'upstream_timeout',
@@ -38,8 +38,7 @@ export function withBreaker(provider: ImageProvider, options: BreakerOptions): I
         report(false)
         return result
       } catch (error) {
-        // Anything else is the caller's abort, which tells nothing of the provider.
-        if (error instanceof ProviderError) report(OUTAGES.has(error.code))
+        if (error instanceof ProviderError && OUTAGES.has(error.code)) report(true)
         throw error
       }
     },

@@ -4,24 +4,28 @@ import { AttemptError } from './attempt-error.ts'
 import { estimateOf, UsageMetadata, usageOf } from './gemini-usage.ts'
 
 // Tolerant on purpose: the SDK passes null parts, missing content and unknown enum values through.
-const Part = z.object({
-  text: z.string().nullish(),
-  thought: z.boolean().nullish(),
-  // Bytes, as the transport cut them out; null where they were no base64.
-  inlineData: z.object({ data: z.instanceof(Uint8Array).nullish() }).nullish(),
-})
+// What cannot be read beside a picture must not cost the picture.
+const Part = z
+  .object({
+    text: z.string().nullish().catch(null),
+    thought: z.boolean().nullish().catch(null),
+    // Bytes, as the transport cut them out; null where they were no base64.
+    inlineData: z.object({ data: z.instanceof(Uint8Array).nullish() }).nullish(),
+  })
+  .catch({})
 const Candidate = z.object({
   content: z
-    .object({ parts: z.array(Part).nullish(), finishMessage: z.string().nullish() })
+    .object({ parts: z.array(Part).nullish(), finishMessage: z.string().nullish().catch(null) })
     .nullish(),
-  finishReason: z.string().nullish(),
+  finishReason: z.string().nullish().catch(null),
 })
 const Answer = z.object({
   candidates: z.array(Candidate).nullish(),
   promptFeedback: z
     .object({ blockReason: z.string().nullish(), blockReasonMessage: z.string().nullish() })
-    .nullish(),
-  usageMetadata: UsageMetadata.nullish(),
+    .nullish()
+    .catch(null),
+  usageMetadata: UsageMetadata.nullish().catch(null),
 })
 type Answer = z.infer<typeof Answer>
 type Part = z.infer<typeof Part>

@@ -15,6 +15,21 @@ function cut(text: string | Buffer, sizes: readonly number[] = [7]) {
 }
 
 describe('AnswerCutter', () => {
+  test('undoes the escapes that some encoders write, wherever the chunks end', () => {
+    const picture = Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 251) % 256))
+    const base64 = picture.toString('base64')
+    const escaped = base64
+      .replaceAll('/', '\\/')
+      .replaceAll('+', '\\u002B')
+      .replaceAll('=', '\\u003d')
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1 }), (sizes) => {
+        const { blobs } = cut(`{"thoughtSignature":"${escaped}","data":"${escaped}"}`, sizes)
+        expect(blobs).toEqual([picture])
+      }),
+    )
+  })
+
   test('cuts pictures out and drops signatures, wherever the chunks end', () => {
     const picture = randomBytes(1000)
     const signature = randomBytes(1000).toString('base64')
@@ -55,7 +70,8 @@ describe('AnswerCutter', () => {
 
   test.each([
     ['a character outside the alphabet', 'AAA*'],
-    ['an escape', 'AA\\/A'],
+    ['an escape of what is none', 'AA\\u0021A'],
+    ['a broken escape', 'AA\\u00xxA'],
     ['a length that no bytes have', 'AAAAA'],
     ['padding in the middle', 'AA==AAAA'],
     ['white space', 'AAAA AAA'],

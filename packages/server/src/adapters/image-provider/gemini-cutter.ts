@@ -17,6 +17,7 @@ const BLOB_START = /"(data|thoughtSignature)"\s*:\s*"/
 /** The longest beginning of `BLOB_START` that may lie across two chunks, white space allowed for. */
 const OVERLAP = 64
 const QUOTE = 0x22
+const BACKSLASH = 0x5c
 
 /**
  * Takes a provider's answer apart while it arrives: pictures are decoded as they come and
@@ -29,6 +30,8 @@ export class AnswerCutter {
   /** Text that may still turn out to begin a blob. */
   #pending = ''
   #blob: Base64Decoder | 'dropped' | undefined
+  /** The beginning of an escape inside a blob. */
+  #escape = ''
 
   push(chunk: Buffer): void {
     let rest = chunk
@@ -61,15 +64,44 @@ export class AnswerCutter {
   }
 
   #inBlob(chunk: Buffer): Buffer {
-    const quote = chunk.indexOf(QUOTE)
-    const end = quote < 0 ? chunk.length : quote
+    if (this.#escape !== '') return this.#inEscape(chunk)
+    const quote = placeOf(QUOTE, chunk)
+    const end = Math.min(quote, placeOf(BACKSLASH, chunk))
     if (this.#blob instanceof Base64Decoder) this.#blob.push(chunk.toString('latin1', 0, end))
-    if (quote < 0) return chunk.subarray(chunk.length)
+    if (end === chunk.length) return chunk.subarray(end)
+    if (end < quote) {
+      this.#escape = '\\'
+      return chunk.subarray(end + 1)
+    }
     if (this.#blob instanceof Base64Decoder) {
       this.#text.push(`@${this.#blobs.length}`)
       this.#blobs.push(this.#blob.end())
     }
     this.#blob = undefined
     return chunk.subarray(end)
+  }
+
+  /** Some encoders write `/`, `+` or `=` as an escape. */
+  #inEscape(chunk: Buffer): Buffer {
+    this.#escape += String.fromCharCode(chunk.readUInt8(0))
+    if (this.#escape.length === (this.#escape[1] === 'u' ? 6 : 2)) {
+      if (this.#blob instanceof Base64Decoder) this.#blob.push(unescape(this.#escape))
+      this.#escape = ''
+    }
+    return chunk.subarray(1)
+  }
+}
+
+function placeOf(byte: number, chunk: Buffer): number {
+  const at = chunk.indexOf(byte)
+  return at < 0 ? chunk.length : at
+}
+
+/** The character an escape stands for, or one that is no base64. */
+function unescape(escape: string): string {
+  try {
+    return JSON.parse(`"${escape}"`) as string
+  } catch {
+    return '!'
   }
 }

@@ -10,8 +10,11 @@ export interface FailureContext {
   readonly estimate: TokenUsage
 }
 
-/** What an error that `@google/genai` threw means. Google's own text goes to the log only. */
-export function fromThrown(error: unknown, context: FailureContext): ProviderError {
+/**
+ * What an error that `@google/genai` threw means. Google's own text goes to the log only. One that
+ * nobody foresaw is a fault of ours or the SDK's and stays what it is.
+ */
+export function fromThrown(error: unknown, context: FailureContext): unknown {
   if (error instanceof ProviderError) return error
   const cause = withoutKey(error, context.apiKey)
   if (error instanceof TransportError) return fromTransport(error, cause, context.estimate)
@@ -21,7 +24,7 @@ export function fromThrown(error: unknown, context: FailureContext): ProviderErr
   }
   // A signal that ends before anything was sent makes an error of its own.
   if (isAbort(error)) return new AttemptError('upstream_timeout', LATE, { cause, repeats: 1 })
-  return new AttemptError('upstream_unavailable', UNREACHABLE, { cause })
+  return cause
 }
 
 const LATE = 'The provider did not answer in time.'

@@ -31,9 +31,10 @@ export function fromStatus(status: number, body: string, cause: unknown): Attemp
     return new AttemptError('upstream_unavailable', message, { cause, repeats: 2 })
   }
   const alarm = alarmOf(status, envelope)
+  const refused = alarm === undefined ? 'this request' : 'this service'
   return new AttemptError(
     'upstream_failed',
-    'The provider refused this service; the operator finds the reason in the log.',
+    `The provider refused ${refused}; the operator finds the reason in the log.`,
     { cause, ...(alarm === undefined ? {} : { alarm }) },
   )
 }

@@ -183,3 +183,15 @@ async function startServer(onHead: (socket: Socket) => void) {
     },
   }
 }
+
+test('a connection whose TLS does not come about ends within its time', async () => {
+  const sockets: Socket[] = []
+  const mute = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1')
+  await new Promise((resolve) => mute.once('listening', resolve))
+  const { port } = mute.address() as AddressInfo
+  const hasty = createTransport({ ...OPTIONS, connectTimeoutMs: 100 })()
+  const error = await failure(hasty(`https://127.0.0.1:${port}/`, { method: 'POST', body: '{}' }))
+  expect(error).toMatchObject({ kind: 'network', phase: 'connecting' })
+  for (const socket of sockets) socket.destroy()
+  mute.close()
+})

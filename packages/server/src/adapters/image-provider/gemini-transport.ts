@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { setImmediate } from 'node:timers/promises'
+import { TLSSocket } from 'node:tls'
 import { AnswerCutter, BLOB_MARK, type CutAnswer } from './gemini-cutter.ts'
 import { composeBody, type OutgoingBody, sendBody } from './gemini-outgoing.ts'
 
@@ -90,7 +91,8 @@ function boundConnecting(request: http.ClientRequest, timeoutMs: number): void {
       () => request.destroy(new Error(`no connection within ${timeoutMs} ms`)),
       timeoutMs,
     )
-    for (const event of ['connect', 'close', 'error']) socket.once(event, () => clearTimeout(timer))
+    const opened = socket instanceof TLSSocket ? 'secureConnect' : 'connect'
+    for (const event of [opened, 'close', 'error']) socket.once(event, () => clearTimeout(timer))
   })
 }
 
@@ -157,7 +159,7 @@ async function read(
 /** An error that came with a 200, which the SDK would pass on as an answer without candidates. */
 function statusOfError(answer: Record<string, unknown>): number | undefined {
   const { error } = answer
-  if (!isRecord(error)) return undefined
+  if (!isRecord(error) || listOf(answer, 'candidates').length > 0) return undefined
   const code = Number(error['code'])
   return code >= 400 && code < 600 ? code : 500
 }

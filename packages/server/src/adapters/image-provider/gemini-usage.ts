@@ -10,8 +10,9 @@ export const UsageMetadata = z.object({
   candidatesTokenCount: Count,
   thoughtsTokenCount: Count,
   candidatesTokensDetails: z
-    .array(z.object({ modality: z.string().nullish(), tokenCount: Count }))
-    .nullish(),
+    .array(z.object({ modality: z.string().nullish(), tokenCount: Count }).catch({}))
+    .nullish()
+    .catch(null),
 })
 
 /** What an answer took; `usualImageTokens` for pictures that it does not count. */

@@ -1,6 +1,6 @@
 import { GoogleGenAI } from '@google/genai'
 import type { BaseLogger } from 'pino'
-import type { ImageProvider, ImageRequest, ProviderError } from '../../ports/image-provider.ts'
+import type { ImageProvider, ImageRequest } from '../../ports/image-provider.ts'
 import { AttemptError } from './attempt-error.ts'
 import { readAnswer } from './gemini-answer.ts'
 import { fromThrown } from './gemini-failure.ts'
@@ -67,7 +67,7 @@ async function generate(
   }
 }
 
-function raiseAlarm(failure: ProviderError, { model }: ImageRequest, { log }: GeminiOptions): void {
+function raiseAlarm(failure: unknown, { model }: ImageRequest, { log }: GeminiOptions): void {
   if (!(failure instanceof AttemptError) || failure.alarm === undefined) return
   log?.error({ err: failure.cause, model: model.id }, failure.alarm)
 }

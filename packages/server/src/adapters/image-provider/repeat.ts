@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BaseLogger } from 'pino'
 import {
+  addTokens,
   type ImageProvider,
   type ImageRequest,
   type ImageResult,
@@ -91,11 +92,5 @@ function finalError(error: ProviderError, wasted: TokenUsage | undefined): Provi
   })
 }
 
-function sum(one: TokenUsage | undefined, other: TokenUsage | undefined): TokenUsage | undefined {
-  if (one === undefined || other === undefined) return one ?? other
-  return {
-    inputTokens: one.inputTokens + other.inputTokens,
-    textOutputTokens: one.textOutputTokens + other.textOutputTokens,
-    imageOutputTokens: one.imageOutputTokens + other.imageOutputTokens,
-  }
-}
+const sum = (one: TokenUsage | undefined, other: TokenUsage | undefined): TokenUsage | undefined =>
+  one === undefined || other === undefined ? (one ?? other) : addTokens(one, other)

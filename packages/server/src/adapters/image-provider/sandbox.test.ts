@@ -161,15 +161,12 @@ describe('the sandbox', () => {
   })
 
   it('leaves the event loop free', async () => {
-    let longest = 0
-    let last = performance.now()
-    const timer = setInterval(() => {
-      longest = Math.max(longest, performance.now() - last)
-      last = performance.now()
-    }, 5)
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
     await generate({ size: '4K' })
     clearInterval(timer)
-    expect(longest).toBeLessThan(150)
+    // Drawn and encoded on the loop it would be none or one.
+    expect(turns).toBeGreaterThan(5)
   })
 })
 
