@@ -28,6 +28,7 @@ import * as keys from './features/keys/keys.service.ts'
 import { createBackground } from './kernel/background.ts'
 import type { Deps, Settings } from './kernel/deps.ts'
 import { createLog, type Log } from './kernel/log.ts'
+import { createRoom } from './kernel/room.ts'
 import { loadSecrets } from './kernel/secrets.ts'
 import { signPath } from './kernel/signed-url.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
@@ -56,6 +57,9 @@ export interface App {
   close(): Promise<void>
 }
 
+/** Images of requests that one process holds at once. */
+const IMAGES_IN_FLIGHT_BYTES = 256 * 2 ** 20
+
 /** How often generations of dead processes are looked for, on a database that others share. */
 const RECOVERY_INTERVAL_MS = 60_000
 
@@ -80,6 +84,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
     rateLimiter: createMemoryRateLimiter(),
     codec,
+    room: createRoom(IMAGES_IN_FLIGHT_BYTES),
     passwords: passwordsOf(config, overrides.bcryptCost),
     catalogue,
     settings,

@@ -176,7 +176,7 @@ export const Generation = z
     metadata: z.record(z.string(), z.string()),
     user: z.string().nullable(),
   })
-  .meta({ id: 'Generation', description: 'One call to a model and its images.' })
+  .meta({ id: 'Generation', description: 'A request and the images that came of it.' })
 export type Generation = z.infer<typeof Generation>
 
 export const GenerationPage = page(Generation).meta({ id: 'GenerationPage' })

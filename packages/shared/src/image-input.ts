@@ -35,7 +35,8 @@ export function readImageData(value: string): UploadedImage | undefined {
   return bytes === undefined ? undefined : new UploadedImage(bytes, declaredType)
 }
 
-const isWebAddress = (value: unknown): boolean =>
+/** Whether a text names a place on the web, from which no image is fetched. */
+export const isWebAddress = (value: unknown): boolean =>
   typeof value === 'string' && /^\s*(https?:|\/\/)/i.test(value)
 
 const received = (value: unknown): string =>

@@ -127,12 +127,14 @@ export interface UsageApi {
 /** The methods of the API. */
 export interface Api {
   /**
-   * Makes an image from a prompt.
+   * Makes images from a prompt, or edits some.
    *
    * Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`,
-   * `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`. From the
-   * moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and
-   * `Location`. A failed generation costs nothing.
+   * `invalid_image`, `payload_too_large`, `content_blocked`, `no_image`, `provider_not_configured`,
+   * `upstream_unavailable`, `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some
+   * of `n` images fail, the others are returned and charged, with a warning. From the moment the
+   * generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`.
+   * A failed generation costs nothing.
    */
   generate(input: GenerateInput, options?: CallOptions): Promise<Generation>
   readonly auth: AuthApi

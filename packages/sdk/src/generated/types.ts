@@ -157,7 +157,7 @@ export interface GenerateInput {
   mode?: Mode
 }
 
-/** One call to a model and its images. */
+/** A request and the images that came of it. */
 export interface Generation {
   id: string
   object: 'generation'

@@ -1,3 +1,4 @@
+import { isWebAddress } from '@nanobanana/shared'
 import type { z } from 'zod'
 import { AppError } from '../kernel/app-error.ts'
 import { createCoerce, isText, shapeOf } from './coerce.ts'
@@ -5,7 +6,6 @@ import { IMAGE_PART } from './part-head.ts'
 import { parseJson } from './json.ts'
 import type { Form } from './multipart.ts'
 import { append, type Query } from './query.ts'
-import { isWebAddress } from './web-address.ts'
 
 /** The field that holds all images of a request. */
 const IMAGE_LIST = 'images'

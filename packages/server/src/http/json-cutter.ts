@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { UploadedImage } from '@nanobanana/shared'
+import { isWebAddress, type UploadedImage } from '@nanobanana/shared'
 import { AppError } from '../kernel/app-error.ts'
 import { ByteList } from './byte-list.ts'
 import { CutImage } from './cut-image.ts'
 import { DataFinder } from './data-finder.ts'
-import { isWebAddress } from './web-address.ts'
 
 /** Longer strings are cut; what else may be named so, such as an entry of `metadata`, is shorter. */
 const KEPT_CHARACTERS = 1024

@@ -41,4 +41,4 @@ test('an answer is kept for a moment, but not whether the service is closing', a
   expect(check).toHaveBeenCalledTimes(2)
   other.service.http.drain()
   expect(await statuses()).toEqual([503, 503, 503])
-}, 10_000)
+})

@@ -2,6 +2,7 @@ import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../kernel/app-error.ts'
 import type { Deps } from '../kernel/deps.ts'
+import { createRoom } from '../kernel/room.ts'
 import { authenticate } from './authenticate.ts'
 import { closeUnread } from './linger.ts'
 import { announcedBytes } from './receive.ts'
@@ -24,9 +25,6 @@ interface Upload {
   isHandled: boolean
   isAnswered: boolean
 }
-
-/** Bytes of all uploads that one process holds at once (IN-1). */
-const IN_FLIGHT_BYTES = 256 * 2 ** 20
 
 const RETRY_AFTER_SECONDS = 2
 
@@ -60,14 +58,10 @@ export const textLimit = (app: FastifyInstance): number => app.initialConfig.bod
  * Lets uploads in before their first byte is read: from callers who are known, and as many as there
  * is room for. The room is kept until the answer is out and no handler works on the images any more.
  */
-export function addUploadGate(
-  app: FastifyInstance,
-  deps: Deps,
-  inFlightBytes: number = IN_FLIGHT_BYTES,
-): void {
-  let left = inFlightBytes
+export function addUploadGate(app: FastifyInstance, deps: Deps, inFlightBytes?: number): void {
+  const room = inFlightBytes === undefined ? deps.room : createRoom(inFlightBytes)
   const shrink = (upload: Upload, bytes: number) => {
-    left += upload.bytes - bytes
+    room.give(upload.bytes - bytes)
     upload.bytes = bytes
   }
   const leaveWhenOver = (upload: Upload) => {
@@ -79,8 +73,7 @@ export function addUploadGate(
     await authenticate(deps, request)
     // What is kept of a body is decoded, so never more than this.
     const bytes = Math.min(announced, limits.textBytes + limits.imageBytes)
-    if (bytes > left) throw overloaded()
-    left -= bytes
+    if (!room.take(bytes)) throw overloaded()
     const upload: Upload = { bytes, isHandled: false, isAnswered: false }
     request.upload = upload
     finished(reply.raw, () => {

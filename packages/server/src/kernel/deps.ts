@@ -6,6 +6,7 @@ import type { CurrentObjectStore } from '../ports/object-store.ts'
 import type { RateLimiter } from '../ports/rate-limiter.ts'
 import type { Background } from './background.ts'
 import type { Log } from './log.ts'
+import type { Room } from './room.ts'
 import type { Secrets } from './secrets.ts'
 
 /** What the rules need to know of the configuration. */
@@ -47,6 +48,8 @@ export interface Deps {
   readonly objectStore: CurrentObjectStore
   readonly rateLimiter: RateLimiter
   readonly codec: ImageCodec
+  /** For the images of requests, from their upload to the end of their generation. */
+  readonly room: Room
   readonly passwords: Passwords
   readonly catalogue: Catalogue
   readonly settings: Settings

@@ -9,11 +9,11 @@ import { answerSize, createLiveKey, generateLarge, generateSmall } from './calls
 import { megabytes, memoryOf, type Percentiles, percentilesOf, resetPeak } from './measure.ts'
 import { type Running, startProbe, startProvider, startServer } from './processes.ts'
 
-/** LONG=1: more at once, more often. */
+/** LONG=1: more often. */
 const FORM =
   process.env['LONG'] === '1'
     ? { answers: 5, atOnce: 20, rounds: 5, probesPerSecond: 200 }
-    : { answers: 1, atOnce: 8, rounds: 3, probesPerSecond: 100 }
+    : { answers: 1, atOnce: 20, rounds: 2, probesPerSecond: 100 }
 
 /** The embedded database blocks the event loop by nature: there, the latency is only told. */
 const POSTGRES_URL = process.env['TEST_DATABASE_URL']

@@ -154,18 +154,24 @@ it('waits for its turn, as what is converted does', async () => {
   expect(ended[0]).toBe('first')
 })
 
-it('decodes one very large image at a time, and others beside it', async () => {
+it('decodes pictures from outside one at a time, and paid ones beside them', async () => {
   const own = createSharpCodec()
   const large = pngOfZeros(7000, 3000)
   const ended: string[] = []
-  const sanitizeAs = async (name: string, bytes: Buffer) => {
-    await own.sanitize(bytes, { maxBytes: 7e6 })
-    ended.push(name)
-  }
+  const note = (name: string) => () => void ended.push(name)
   await Promise.all([
-    sanitizeAs('large', large),
-    sanitizeAs('large', large),
-    sanitizeAs('small', png),
+    own.sanitize(large, { maxBytes: 7e6 }).then(note('outside')),
+    own.sanitize(large, { maxBytes: 7e6 }).then(note('outside')),
+    own.convert(png, { mimeType: 'image/webp', quality: 90 }).then(note('paid')),
   ])
-  expect(ended[0]).toBe('small')
+  expect(ended[0]).toBe('paid')
+})
+
+it('lets a bounded number wait', async () => {
+  const own = createSharpCodec()
+  const all = Array.from({ length: 80 }, () => own.sanitize(png, { maxBytes: 7e6 }))
+  const outcomes = await Promise.allSettled(all)
+  const refused = outcomes.filter(({ status }) => status === 'rejected')
+  expect(refused).toHaveLength(16)
+  for (const one of refused) expect(one).toMatchObject({ reason: { reason: 'busy' } })
 })

@@ -1,4 +1,10 @@
-import type { ImageCodec, ImageFacts, Original, Pixels } from '../../ports/image-codec.ts'
+import {
+  type ImageCodec,
+  type ImageFacts,
+  type Original,
+  type Pixels,
+  UnusableImageError,
+} from '../../ports/image-codec.ts'
 import { limitConcurrency } from '../limit-concurrency.ts'
 import { cacheBytes } from './cache-bytes.ts'
 import { convert } from './convert.ts'
@@ -11,9 +17,8 @@ export interface SharpCodecOptions {
   readonly concurrency?: number
 }
 
-// More than a model makes. At the limit one takes about 1 GB: interlaced, or to be turned, it lies
-// in memory whole, and a file of 2 MB can be one.
-const LARGE_PIXELS = 20e6
+/** Pictures from outside that may wait: a small file can take seconds to decode. */
+const MAX_WAITING = 64
 const THUMBNAIL_QUALITY = 80
 const KEPT_THUMBNAIL_BYTES = 32 * 2 ** 20
 const JPEG_QUALITY = 90
@@ -23,7 +28,10 @@ export function createSharpCodec({ concurrency = 2 }: SharpCodecOptions = {}): I
   const limited = limitConcurrency(concurrency)
   // A turn of its own around reading: a slow store holds up thumbnails, not other pictures.
   const inTurn = limitConcurrency(concurrency)
-  const oneLarge = limitConcurrency(1)
+  // Pictures from outside never take every turn from those that are paid for. At the limit one takes
+  // about 1 GB: interlaced, or to be turned, it lies in memory whole.
+  const fromOutside = limitConcurrency(Math.max(1, concurrency - 1))
+  let waiting = 0
   const cached = cacheBytes(KEPT_THUMBNAIL_BYTES)
 
   async function makeThumbnail(original: Original, width: number): Promise<Uint8Array> {
@@ -42,8 +50,13 @@ export function createSharpCodec({ concurrency = 2 }: SharpCodecOptions = {}): I
 
     async sanitize(bytes, { maxBytes }) {
       const header = await inspect(bytes)
-      const work = () => limited(() => sanitize(bytes, header, maxBytes))
-      return header.width * header.height > LARGE_PIXELS ? oneLarge(work) : work()
+      if (waiting >= MAX_WAITING) throw new UnusableImageError('busy', 'cannot be read right now')
+      waiting++
+      try {
+        return await fromOutside(() => limited(() => sanitize(bytes, header, maxBytes)))
+      } finally {
+        waiting--
+      }
     },
 
     convert: (bytes, as) => limited(() => convert(bytes, as)),

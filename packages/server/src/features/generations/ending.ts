@@ -62,14 +62,13 @@ async function end(
     images: made.images.length,
     tokens,
   }
-  const measured = made.images.map(({ row }) => row)
   try {
     return await transaction(deps.db, async (tx) => {
       // First, in the order in which a deletion locks; without the account there is nothing to end.
       if (!(await auth.hold(tx, principal.userId))) throw new EndedMeanwhile()
       const row = await succeed(tx, job.id, {
         text: made.text,
-        warnings: warningsOfResult(job, measured, made.failures),
+        warnings: warningsOfResult(job, made.images, made.failures),
         input_tokens: tokens.inputTokens,
         output_tokens: tokens.textOutputTokens + tokens.imageOutputTokens,
         cost_micros: priceOf(charge),

@@ -16,7 +16,7 @@ import { type CheckedRequest, checkRequest } from './request.ts'
 
 export type GenerateDeps = Pick<
   Deps,
-  'db' | 'providers' | 'objectStore' | 'codec' | 'catalogue' | 'settings' | 'log'
+  'db' | 'providers' | 'objectStore' | 'codec' | 'room' | 'catalogue' | 'settings' | 'log'
 >
 
 /**
@@ -38,6 +38,27 @@ export async function generate(
   const request = checkRequest(deps.catalogue, deps.settings.defaultModel, principal, input)
   const provider = requireProvider(deps, request)
   const inputs = await prepareImages(deps, principal, input.images ?? [])
+  try {
+    return await run(deps, principal, { input, request, provider, inputs }, onCommitted)
+  } finally {
+    inputs.release()
+  }
+}
+
+/** A request that may be run. */
+interface Prepared {
+  readonly input: GenerateInput
+  readonly request: CheckedRequest
+  readonly provider: ImageProvider
+  readonly inputs: InputImages
+}
+
+async function run(
+  deps: GenerateDeps,
+  principal: Principal,
+  { input, request, provider, inputs }: Prepared,
+  onCommitted: (id: string) => void,
+): Promise<Generation> {
   const id = newUuid()
   await begin(deps, principal, rowOf(deps, principal, id, input, request, inputs))
   onCommitted(idOf('gen', id))
@@ -117,10 +138,10 @@ async function keep(
   return render(deps, ended.row, ended.images, 'data-url')
 }
 
-/** Of several failures one after which nothing may be bought again, else the first. */
+/** Of several failures one that a repeat would only buy again, else the first. */
 function tellingFailure({ failures }: Made): AppError {
-  const paid = failures.find(({ headers }) => headers['x-should-retry'] === 'false')
-  return paid ?? failures[0] ?? new AppError('internal')
+  const final = failures.find(({ headers, row }) => !row.retryable || 'x-should-retry' in headers)
+  return final ?? failures[0] ?? new AppError('internal')
 }
 
 /** Ends the generation as failed; a failure costs the account nothing, whatever it cost us. */

@@ -21,9 +21,9 @@ export const generateProcedure = scopedProcedure('generate')
       method: 'POST',
       path: '/v1/generate',
       tags,
-      summary: 'Makes an image from a prompt',
+      summary: 'Makes images from a prompt, or edits some',
       description:
-        'Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`, `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`. From the moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`. A failed generation costs nothing.',
+        'Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`, `invalid_image`, `payload_too_large`, `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`, `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some of `n` images fail, the others are returned and charged, with a warning. From the moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`. A failed generation costs nothing.',
     },
   })
   .input(GenerateInput)

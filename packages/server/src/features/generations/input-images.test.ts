@@ -316,6 +316,31 @@ describe('images that are refused, before anything is written or spent', () => {
   })
 })
 
+describe('the room for images', () => {
+  test('is taken while they are needed, and given back however it ends', async () => {
+    const { room } = app.service.deps
+    const all = 256 * 2 ** 20
+    const first = (await generate(undefined)).json
+    const images = [{ generation_id: first.id }]
+    const isFree = () => {
+      const free = room.take(all)
+      if (free) room.give(all)
+      return free
+    }
+    expect((await generate(images)).status).toBe(200)
+    expect((await generate([...images, { data: 'AAAA' }])).status).toBe(400)
+    expect(isFree()).toBe(true)
+
+    room.take(all - 100)
+    const refused = await generate(images)
+    room.give(all - 100)
+    expect(refused.status).toBe(503)
+    expect(refused.json.error.code).toBe('overloaded')
+    expect(refused.headers['retry-after']).toBe('2')
+    expect(isFree()).toBe(true)
+  })
+})
+
 describe('security', () => {
   test('nobody refers to a generation of another account, or of another mode', async () => {
     const stranger = await app.register()

@@ -9,7 +9,7 @@ import * as images from '../images/images.service.ts'
 import { findGeneration } from './generations.repo.ts'
 import { visibleTo } from './visible.ts'
 
-type InputDeps = Pick<Deps, 'db' | 'objectStore' | 'codec' | 'settings'>
+type InputDeps = Pick<Deps, 'db' | 'objectStore' | 'codec' | 'room' | 'settings'>
 
 /** Bytes of one image as it goes to the provider, which takes 7 MB a file. */
 const MAX_IMAGE_BYTES = 7e6
@@ -22,6 +22,8 @@ export interface InputImages {
   readonly images: readonly EncodedImage[]
   /** The first generation that is referred to. */
   readonly parentId: string | null
+  /** Gives back the room they take. */
+  release(): void
 }
 
 /**
@@ -36,18 +38,27 @@ export async function prepareImages(
   checkUploads(deps, inputs)
   const prepared: EncodedImage[] = []
   let total = 0
-  for (const [index, input] of inputs.entries()) {
-    const image = await prepare(deps, principal, input, `images.${index}`)
-    total += image.bytes.length
-    if (total > MAX_TOTAL_BYTES) throw tooLarge('images', megabytes(MAX_TOTAL_BYTES))
-    prepared.push(image)
+  const release = () => deps.room.give(total)
+  try {
+    for (const [index, input] of inputs.entries()) {
+      const image = await prepare(deps, principal, input, `images.${index}`)
+      const { length } = image.bytes
+      if (total + length > MAX_TOTAL_BYTES) throw tooLarge('images', megabytes(MAX_TOTAL_BYTES))
+      if (!deps.room.take(length)) throw overloaded()
+      total += length
+      prepared.push(image)
+    }
+  } catch (error) {
+    release()
+    throw error
   }
   const parent = inputs.find((input) => 'generation_id' in input)
-  return {
-    images: prepared,
-    parentId: parent === undefined ? null : uuidOf(parent.generation_id),
-  }
+  const parentId = parent === undefined ? null : uuidOf(parent.generation_id)
+  return { images: prepared, parentId, release }
 }
+
+const overloaded = (cause?: unknown): AppError =>
+  new AppError('overloaded', 'Too many images are in flight.', { retryAfterSeconds: 2, cause })
 
 function checkUploads({ settings }: Pick<Deps, 'settings'>, inputs: readonly ImageInput[]): void {
   const sizes = inputs.map((input) => ('data' in input ? input.data.bytes.length : 0))
@@ -106,6 +117,7 @@ async function sanitize(
     return await codec.sanitize(bytes, { maxBytes: MAX_IMAGE_BYTES })
   } catch (error) {
     if (!(error instanceof UnusableImageError)) throw error
+    if (error.reason === 'busy') throw overloaded(error)
     const code = error.reason === 'too-large' ? 'payload_too_large' : 'invalid_image'
     throw new AppError(code, `${param}: ${error.message}.`, { param, cause: error })
   }

@@ -33,7 +33,7 @@ export interface Made {
   readonly failures: readonly AppError[]
 }
 
-type MakeDeps = Pick<Deps, 'objectStore' | 'codec' | 'settings'>
+type MakeDeps = Pick<Deps, 'objectStore' | 'codec' | 'settings' | 'log'>
 
 /** Makes the images of a job, each by its own call, all at once: `n` is four at most. */
 export async function make(deps: MakeDeps, provider: ImageProvider, job: Job): Promise<Made> {
@@ -75,7 +75,7 @@ async function makeOne(
     result = await provider.generate(requestOf(job, index, limits))
   } catch (error) {
     const wasted = error instanceof ProviderError ? error.wasted : undefined
-    return { failure: failureOf(error, limits.signal), wasted: wasted ?? NO_TOKENS }
+    return { failure: failureOf(error, limits), wasted: wasted ?? NO_TOKENS }
   }
   const { bytes, text, usage, wasted = NO_TOKENS } = result
   const owner = { userId: job.userId, generationId: job.id }
@@ -105,7 +105,7 @@ function requestOf(job: Job, index: number, limits: Limits): ImageRequest {
 const SEEDS = 2 ** 31
 const DEFAULT_RETRY_SECONDS = 5
 
-function failureOf(error: unknown, signal: AbortSignal): AppError {
+function failureOf(error: unknown, { signal }: Limits): AppError {
   if (error instanceof ProviderError) {
     const { code, message, retryAfterMs } = error
     const retryAfterSeconds =
@@ -115,12 +115,14 @@ function failureOf(error: unknown, signal: AbortSignal): AppError {
       ...(ERRORS[code].retryable ? { retryAfterSeconds } : {}),
     })
   }
-  return signal.aborted
-    ? new AppError('upstream_timeout', undefined, { retryAfterSeconds: DEFAULT_RETRY_SECONDS })
-    : toAppError(error)
+  if (signal.aborted) {
+    return new AppError('upstream_timeout', undefined, { retryAfterSeconds: DEFAULT_RETRY_SECONDS })
+  }
+  // Nobody knows how far the call had come.
+  return unrepeatable(error)
 }
 
-/** The provider was paid: a repeat would buy again what may be there to be read by its id. */
+/** The provider was or may have been paid: a repeat would buy again what may be there to be read by its id. */
 export function unrepeatable(error: unknown): AppError {
   const { code, message, retryAfterSeconds, headers } = toAppError(error)
   return new AppError(code, message, {

@@ -72,15 +72,15 @@ describe('the format of the result', () => {
     expect(new Set(sizes).size).toBe(3)
   })
 
-  test('that cannot be made of damaged bytes is 424, and nothing is charged', async () => {
+  test('that cannot be made of damaged bytes leaves them as they are, with a warning', async () => {
     const whole = await drawn().png({ compressionLevel: 0 }).toBuffer()
     // Its structure reaches the end, its pixels do not decode.
     picture = Buffer.from(whole)
     picture.fill(0x55, 200, 4000)
-    const { status, json, headers } = await generate({ output_format: 'webp' })
-    expect(status).toBe(424)
-    expect(json.error.code).toBe('upstream_invalid')
-    expect(headers['x-should-retry']).toBe('false')
+    const { status, json } = await generate({ output_format: 'webp' })
+    expect(status).toBe(200)
+    expect(json.images[0]).toMatchObject({ mime_type: 'image/png', bytes: picture.length })
+    expect(json.warnings).toMatchObject([{ code: 'output_format_differs' }])
   })
 })
 

@@ -142,11 +142,11 @@ describe('a part of several that fails', () => {
     )
   })
 
-  test('leaves nothing when it is all of them: the first reason is told, nothing is charged', async () => {
+  test('leaves nothing when it is all of them: a reason is told, nothing is charged', async () => {
     const wasted = { inputTokens: 0, textOutputTokens: 0, imageOutputTokens: 1120 }
     failing({
       0: new ProviderError('upstream_timeout', 'Too slow.', { retryAfterMs: 7000, wasted }),
-      1: new ProviderError('content_blocked', 'Refused.'),
+      1: new ProviderError('upstream_unavailable', 'Away.'),
     })
     const before = await spent()
     const answer = await generate({ n: 2, seed: 0 })
@@ -158,6 +158,27 @@ describe('a part of several that fails', () => {
     expect(row).toMatchObject({ status: 'failed', cost_micros: 0 })
     // A timeout may have been billed to us.
     expect(row.upstream_cost_micros).toBe(1120 * 30)
+  })
+
+  test('for good is what is told of several, since a repeat would only buy it again', async () => {
+    failing({
+      0: new ProviderError('upstream_unavailable', 'Away.'),
+      1: new ProviderError('content_blocked', 'Refused.'),
+    })
+    const { status, json, headers } = await generate({ n: 2, seed: 0 })
+    expect(status).toBe(422)
+    expect(json.error.code).toBe('content_blocked')
+    expect(headers['x-should-retry']).toBe('false')
+  })
+
+  test('that nobody foresaw is told as ours, and not to be repeated', async () => {
+    play = () => Promise.reject(new TypeError('CANARY'))
+    const { status, json, headers, text } = await generate({})
+    expect(status).toBe(500)
+    expect(json.error.code).toBe('internal')
+    expect(headers['x-should-retry']).toBe('false')
+    expect(text).not.toContain('CANARY')
+    expect(JSON.stringify(app.logs)).toContain('CANARY')
   })
 
   test('by the store is not charged, yet costs us; alone it must not be bought again', async () => {

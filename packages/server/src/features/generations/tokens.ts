@@ -1,13 +1,6 @@
-import type { TokenUsage } from '../../ports/image-provider.ts'
+import { addTokens, type TokenUsage } from '../../ports/image-provider.ts'
 
 export const NO_TOKENS: TokenUsage = { inputTokens: 0, textOutputTokens: 0, imageOutputTokens: 0 }
 
 export const addUsage = (usages: readonly TokenUsage[]): TokenUsage =>
-  usages.reduce(
-    (sum, usage) => ({
-      inputTokens: sum.inputTokens + usage.inputTokens,
-      textOutputTokens: sum.textOutputTokens + usage.textOutputTokens,
-      imageOutputTokens: sum.imageOutputTokens + usage.imageOutputTokens,
-    }),
-    NO_TOKENS,
-  )
+  usages.reduce(addTokens, NO_TOKENS)

@@ -11,12 +11,20 @@ const SIDE_TOLERANCE = 0.2
 /** Where the result of a generation differs from what was asked for; each said once. */
 export function warningsOfResult(
   requested: Requested & { n: number },
-  images: readonly Measured[],
+  images: readonly { row: Measured; isAsAsked: boolean }[],
   failures: readonly AppError[],
 ): Warning[] {
-  const warnings = images.flatMap((image) => warningsOf(requested, image))
+  const warnings = images.flatMap(({ row, isAsAsked }) => [
+    ...warningsOf(requested, row),
+    ...(isAsAsked ? [] : [NOT_CONVERTED]),
+  ])
   if (failures.length > 0) warnings.push(partial(requested.n, images.length, failures))
   return [...new Map(warnings.map((warning) => [warning.message, warning])).values()]
+}
+
+const NOT_CONVERTED: Warning = {
+  code: 'output_format_differs',
+  message: 'The picture could not be converted and is as the provider made it.',
 }
 
 function partial(asked: number, made: number, failures: readonly AppError[]): Warning {

@@ -31,16 +31,18 @@ const THUMBNAIL_WIDTH = 256
 /** An image whose bytes rest in the store, and whose row is still to be written. */
 export interface StoredImage {
   readonly row: Omit<NewImage, 'position'>
+  /** False where it has not the format or quality asked for. */
+  readonly isAsAsked: boolean
 }
 
 /** Finishes, measures and stores a picture; resolves only once its bytes are durable. */
 export async function store(
-  deps: Pick<Deps, 'objectStore' | 'codec'>,
+  deps: Pick<Deps, 'objectStore' | 'codec' | 'log'>,
   owner: { userId: string; generationId: string },
   picture: Uint8Array,
   output: Output,
 ): Promise<StoredImage> {
-  const { bytes, facts } = await finish(deps, picture, output)
+  const { bytes, facts, isAsAsked } = await finish(deps, picture, output)
   const id = newUuid()
   const extension = EXTENSIONS[facts.mimeType]
   const object = {
@@ -52,6 +54,7 @@ export async function store(
   }
   await putOrRefuse(deps, object)
   return {
+    isAsAsked,
     row: {
       id,
       generation_id: owner.generationId,
