@@ -169,9 +169,11 @@ it('decodes pictures from outside one at a time, and paid ones beside them', asy
 
 it('lets a bounded number wait', async () => {
   const own = createSharpCodec()
-  const all = Array.from({ length: 80 }, () => own.sanitize(png, { maxBytes: 7e6 }))
+  const large = pngOfZeros(3000, 1000)
+  const all = Array.from({ length: 100 }, () => own.sanitize(large, { maxBytes: 7e6 }))
   const outcomes = await Promise.allSettled(all)
   const refused = outcomes.filter(({ status }) => status === 'rejected')
-  expect(refused).toHaveLength(16)
+  expect(refused.length).toBeGreaterThan(0)
+  expect(refused.length).toBeLessThanOrEqual(36)
   for (const one of refused) expect(one).toMatchObject({ reason: { reason: 'busy' } })
 })
