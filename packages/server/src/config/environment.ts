@@ -66,7 +66,7 @@ export const FIELDS = {
   WORKERS: f.integer(0, 256).default(4),
   QUEUE_MAX: f.integer(1, 1_000_000).default(1000),
   QUEUE_MAX_PER_ACCOUNT: f.integer(1, 1_000_000).default(100),
-  LEASE_SECONDS: f.milliseconds(5, 3600).default(30_000),
+  LEASE_SECONDS: f.milliseconds(2, 3600).default(30_000),
 
   RATE_LIMIT_RPM: f.integer(1, 1_000_000).default(60),
   RATE_LIMIT_CONCURRENCY: f.integer(1, 10_000).default(8),
@@ -92,13 +92,11 @@ export const INERT_NAMES: readonly Name[] = [
   'WORKERS',
   'QUEUE_MAX',
   'QUEUE_MAX_PER_ACCOUNT',
-  'LEASE_SECONDS',
   'RATE_LIMIT_RPM',
   'RATE_LIMIT_CONCURRENCY',
   'RATE_LIMIT_IP_RPM',
   'RATE_LIMIT_ACCOUNT_RPM',
   'RATE_LIMIT_STORE',
-  'DEFAULT_MONTHLY_LIMIT_USD',
   'WEBHOOK_ALLOW_PRIVATE',
 ]
 

@@ -9,12 +9,13 @@ export function bootWarnings(config: Config): string[] {
 
 const RULES: readonly (readonly [(config: Config) => boolean, string])[] = [
   [
-    ({ server, auth, provider }) =>
+    ({ server, auth, provider, limits }) =>
       auth.registration === 'open' &&
       provider.geminiApiKey !== undefined &&
-      !isLoopback(server.host),
+      !isLoopback(server.host) &&
+      limits.monthlyLimitMicros === undefined,
     'Strangers can spend your money: registration is open, the provider is live and HOST is not ' +
-      'loopback. Set REGISTRATION=closed or token.',
+      'loopback. Set REGISTRATION=closed or token, or DEFAULT_MONTHLY_LIMIT_USD for each account.',
   ],
   [
     ({ server }) => !isLoopback(server.host) && server.publicUrl === undefined,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, PGliteDialect, PostgresDialect, sql, type Transaction } from 'kysely'
 import type { Database } from './schema.ts'
 
@@ -88,9 +89,24 @@ const queryLog = ({ onQuery }: DbLog) =>
     ? {}
     : { log: (event: { query: { sql: string } }) => onQuery(event.query.sql) }
 
-/** Runs `work` in a transaction; only the outermost service opens one. */
-export function transaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return db.transaction().execute((tx) => work(tx as Tx))
+/** Of a transaction that the database gave up for the sake of others. */
+const MAX_TRIES = 4
+const MAX_PAUSE_MS = 50
+
+/**
+ * Runs `work` in a transaction; only the outermost service opens one. After a deadlock or a failed
+ * serialization nothing of it has happened and `work` runs again, so it does nothing else.
+ */
+export async function transaction<T>(db: Db, work: (tx: Tx) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await db.transaction().execute((tx) => work(tx as Tx))
+    } catch (error) {
+      if (tries === MAX_TRIES || !GIVEN_UP.has(sqlState(error) ?? '')) throw error
+      // At once it could take the same lock before the other one has what it waits for.
+      await sleep(Math.random() * MAX_PAUSE_MS)
+    }
+  }
 }
 
 /** Rejects when the database does not answer. */
@@ -98,9 +114,28 @@ export async function ping(db: Db): Promise<void> {
   await sql`select 1`.execute(db)
 }
 
+/** Each has a digit; EPIPE is none. */
+const SQLSTATE = /^(?=\D*\d)[0-9A-Z]{5}$/
+
 /** SQLSTATE of a database error, from `pg` and from PGlite alike. */
 export function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+  return typeof code === 'string' && SQLSTATE.test(code) ? code : undefined
 }
 export const UNIQUE_VIOLATION = '23505'
+const SERIALIZATION_FAILURE = '40001'
+const DEADLOCK = '40P01'
+const GIVEN_UP = new Set([SERIALIZATION_FAILURE, DEADLOCK])
+
+const BROKEN_STATES = /^(08|57P0)/
+const BROKEN_ERRNOS = /^(ECONNRESET|EPIPE|ETIMEDOUT)$/
+const BROKEN_TEXTS = /Connection terminated unexpectedly|Client has encountered a connection error/
+
+/** Whether the connection broke, so that what was sent last, a commit too, may have taken effect. */
+export function isOutcomeUnknown(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const state = sqlState(error)
+  if (state !== undefined) return BROKEN_STATES.test(state)
+  const { code } = error as { code?: unknown }
+  return (typeof code === 'string' && BROKEN_ERRNOS.test(code)) || BROKEN_TEXTS.test(error.message)
+}

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
 import type { KeyStatus, Mode, Scope, GenerationStatus, Warning } from '@nanobanana/shared'
 
 /** Set by the database's clock unless a statement says otherwise. */
@@ -33,6 +33,19 @@ export interface LoginAttemptsTable {
   failures: number
   /** No password is compared before this time. */
   retry_at: Date | null
+  /** When the last was counted. */
+  attempted_at: Generated<Date>
+}
+
+/** Calls that were counted in a window, by the rule that limits them. */
+export interface RateLimitsTable {
+  rule: string
+  /** An address, an account or a key, as the rule counts them. */
+  subject: string
+  /** Refused calls too. */
+  count: number
+  /** End of the window. */
+  expires_at: Date
 }
 
 export interface ApiKeysTable {
@@ -99,6 +112,14 @@ export interface GenerationsTable {
   cost_micros: Generated<number>
   /** What the provider has or may have billed us, for attempts that failed too. */
   upstream_cost_micros: Generated<number>
+  /** Grows when an idempotent request runs a failed generation again. */
+  attempt: Generated<number>
+  /** What the running attempt has reserved. */
+  reserved_micros: Generated<number>
+  /** UTC day of the reservation, YYYY-MM-DD; its month is charged. */
+  reserved_on: Generated<string>
+  /** The process that runs it; every write of an end is fenced by it. */
+  lease_owner: string | null
   /** While it runs: the time after which its process is taken to have died. */
   lease_expires_at: Date | null
   created_at: CreatedAt
@@ -122,22 +143,62 @@ export interface ImagesTable {
   created_at: CreatedAt
 }
 
+/** The ledger: rows are added, never changed. */
 export interface UsageTable {
   id: string
+  kind: 'reserve' | 'settle' | 'release'
   user_id: string
   key_id: string | null
   generation_id: string
+  attempt: number
   mode: Mode
   model: string
-  /** UTC month the charge belongs to, YYYY-MM. */
+  /** UTC day of the reservation, YYYY-MM-DD. */
+  day: string
+  /** From the account's side: what is taken is negative, what is given back positive. */
+  amount_micros: number
+  images: Generated<number>
+  input_tokens: Generated<number>
+  text_output_tokens: Generated<number>
+  image_output_tokens: Generated<number>
+  /** Day the prices were read, from the catalogue; null where none was applied. */
+  prices_as_of: string | null
+  created_at: CreatedAt
+}
+
+/** What was reserved or settled in a UTC month, for the limits. */
+export interface SpendingTable {
+  /** An account or a key. */
+  owner_id: string
+  /** YYYY-MM. */
   month: string
+  micros: number
+}
+
+/** Sums of what was settled, kept in the transaction that settles. */
+export interface UsageDaysTable {
+  user_id: string
+  mode: Mode
+  day: string
+  key_id: string | null
+  model: string
+  requests: number
   images: number
   input_tokens: number
-  text_output_tokens: number
-  image_output_tokens: number
+  output_tokens: number
   cost_micros: number
-  /** Day the prices were read, from the catalogue. */
-  prices_as_of: string
+}
+
+export interface IdempotencyKeysTable {
+  user_id: string
+  /** Id of a key, or `session`. */
+  scope: string
+  key: string
+  /** SHA-256 of the request in canonical form. */
+  fingerprint: Uint8Array
+  generation_id: string
+  /** Null until the generation has ended. */
+  expires_at: Date | null
   created_at: CreatedAt
 }
 
@@ -145,17 +206,63 @@ export interface InlineObjectsTable {
   key: string
   content_type: string
   bytes: Uint8Array
+  /** When these bytes were put. */
+  modified_at: ColumnType<Date, Date | undefined, Date>
+}
+
+export type AuditAction =
+  | 'account.registered'
+  | 'account.deleted'
+  | 'account.disabled'
+  | 'account.enabled'
+  | 'account.unlocked'
+  | 'account.limit_changed'
+  | 'login.succeeded'
+  | 'login.failed'
+  | 'session.ended'
+  | 'sessions.ended'
+  | 'password.changed'
+  | 'password.refused'
+  | 'password.reset'
+  | 'key.created'
+  | 'key.updated'
+  | 'key.rotated'
+  | 'key.revoked'
+  | 'key.refused'
+
+/** Who did what when: rows are added, and a trigger refuses everything else. */
+export interface AuditTable {
+  id: GeneratedAlways<number>
+  action: AuditAction
+  /** Null: no account is known. The row outlives it, and the key. */
+  user_id: string | null
+  key_id: string | null
+  detail: string | null
+  /** Set where only one row a minute is kept. */
+  minute: Date | null
   created_at: CreatedAt
+}
+
+/** When a task of the sweeper was last begun, so that several processes take turns. */
+export interface SweepsTable {
+  task: string
+  began_at: Date
 }
 
 export interface Database {
   users: UsersTable
   revoked_tokens: RevokedTokensTable
   login_attempts: LoginAttemptsTable
+  rate_limits: RateLimitsTable
   api_keys: ApiKeysTable
   api_key_secrets: ApiKeySecretsTable
   generations: GenerationsTable
   images: ImagesTable
   usage: UsageTable
+  spending: SpendingTable
+  usage_days: UsageDaysTable
+  idempotency_keys: IdempotencyKeysTable
   inline_objects: InlineObjectsTable
+  audit: AuditTable
+  sweeps: SweepsTable
 }

@@ -11,6 +11,8 @@ export interface Context {
   authenticate(): Promise<Principal>
   /** The address under which callers find a path of ours: with the prefix that a proxy strips. */
   locationOf(path: string): string
+  /** A request header; undefined where it is absent. */
+  header(name: string): string | undefined
   /** Sets a response header, on success and on error alike. */
   setHeader(name: string, value: string): void
 }

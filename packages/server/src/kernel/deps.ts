@@ -22,6 +22,11 @@ export interface Settings {
   readonly maxUploadBytes: number
   readonly upstreamTimeoutMs: number
   readonly defaultMonthlyLimitMicros: number | null
+  /** Of a key without figures of its own. */
+  readonly keyRequestsPerMinute: number
+  readonly keyConcurrency: number
+  readonly accountRequestsPerMinute: number
+  readonly ipRequestsPerMinute: number
   readonly registerPerHour: number
   readonly loginPerMinute: number
 }
@@ -31,6 +36,16 @@ export interface Passwords {
   hash(password: string): Promise<string>
   /** One compare at the current cost, whatever `hash` is; null stands for an account that is not there. */
   verify(password: string, hash: string | null): Promise<{ ok: boolean; needsRehash: boolean }>
+}
+
+/** The generations that this process runs, and the name under which it holds them. */
+export interface Leases {
+  /** UUID of this start of the process. */
+  readonly owner: string
+  /** Seconds after which a process that renews no lease is taken to have died. */
+  readonly seconds: number
+  /** What runs now: ids, each with its attempt. */
+  readonly held: Map<string, number>
 }
 
 export interface Catalogue {
@@ -44,6 +59,8 @@ export interface Catalogue {
 /** Everything a service may ask for; each takes only what it needs, as `Pick<Deps, …>`. */
 export interface Deps {
   readonly db: Db
+  /** Connections of their own, for what must not wait behind requests: leases and ends. */
+  readonly urgentDb: Db
   readonly providers: { readonly live?: ImageProvider; readonly test: ImageProvider }
   readonly objectStore: CurrentObjectStore
   readonly rateLimiter: RateLimiter
@@ -52,6 +69,7 @@ export interface Deps {
   readonly room: Room
   readonly passwords: Passwords
   readonly catalogue: Catalogue
+  readonly leases: Leases
   readonly settings: Settings
   readonly secrets: Secrets
   readonly background: Background

@@ -19,6 +19,9 @@ export interface KeyPrincipal {
   readonly keyId: string
   readonly mode: Mode
   readonly scopes: readonly Scope[]
+  /** The key's own limits; null: the service's. */
+  readonly requestsPerMinute: number | null
+  readonly maxConcurrency: number | null
 }
 
 export type Principal = SessionPrincipal | KeyPrincipal

@@ -29,7 +29,19 @@ export async function up(db: Kysely<never>): Promise<void> {
     create table login_attempts (
       address bytea primary key,
       failures integer not null,
-      retry_at timestamptz
+      retry_at timestamptz,
+      attempted_at timestamptz not null default now()
+    )`.execute(db)
+  await sql`create index login_attempts_attempted_at on login_attempts (attempted_at)`.execute(db)
+
+  // Not logged: after a crash of the database windows begin anew, which costs less than a log of counts.
+  await sql`
+    create unlogged table rate_limits (
+      rule text not null,
+      subject text not null,
+      count integer not null,
+      expires_at timestamptz not null,
+      primary key (rule, subject)
     )`.execute(db)
 
   await sql`
@@ -87,17 +99,40 @@ export async function up(db: Kysely<never>): Promise<void> {
       output_tokens integer not null default 0,
       cost_micros bigint not null default 0 check (cost_micros >= 0),
       upstream_cost_micros bigint not null default 0 check (upstream_cost_micros >= 0),
+      attempt integer not null default 1,
+      reserved_micros bigint not null default 0 check (reserved_micros >= 0),
+      reserved_on text not null default to_char(now() at time zone 'UTC', 'YYYY-MM-DD'),
+      lease_owner uuid,
       lease_expires_at timestamptz,
-      created_at timestamptz not null default now(),
+      -- In milliseconds, as callers and cursors say it.
+      created_at timestamptz(3) not null default now(),
       completed_at timestamptz
     )`.execute(db)
-  await sql`create index generations_user on generations (user_id, mode, id desc)`.execute(db)
+  // One index for each filter of the list, in its order: a page reads what it shows. All begin alike,
+  // or statistics of another first column could make the planner prefer one without the filter.
+  await sql`
+    create index generations_user on generations (user_id, mode, created_at desc, id desc)`.execute(
+    db,
+  )
+  await sql`
+    create index generations_status
+    on generations (user_id, mode, status, created_at desc, id desc)`.execute(db)
+  await sql`
+    create index generations_model
+    on generations (user_id, mode, model, created_at desc, id desc)`.execute(db)
+  await sql`
+    create index generations_key_list
+    on generations (user_id, mode, key_id, created_at desc, id desc)
+    where key_id is not null`.execute(db)
   // For the foreign key: without it the deletion of each key reads every generation.
   await sql`
     create index generations_key on generations (key_id)
     where key_id is not null`.execute(db)
   await sql`
     create index generations_unfinished on generations (lease_expires_at)
+    where status in ('queued', 'running')`.execute(db)
+  await sql`
+    create index generations_unfinished_of_key on generations (key_id)
     where status in ('queued', 'running')`.execute(db)
 
   await sql`
@@ -117,36 +152,113 @@ export async function up(db: Kysely<never>): Promise<void> {
       created_at timestamptz not null default now(),
       unique (generation_id, position)
     )`.execute(db)
-  await sql`create index images_user on images (user_id)`.execute(db)
+  // Both, since every read names both: without statistics the planner would take the account alone.
+  await sql`create index images_user on images (user_id, generation_id)`.execute(db)
 
   // No foreign key to generations or keys: the ledger outlives what it charged for.
   await sql`
     create table usage (
       id uuid primary key,
+      kind text not null check (kind in ('reserve', 'settle', 'release')),
       user_id uuid not null,
       key_id uuid,
-      generation_id uuid not null unique,
+      generation_id uuid not null,
+      attempt integer not null,
       mode text not null check (mode in ('live', 'test')),
       model text not null,
-      month text not null,
-      images integer not null,
-      input_tokens integer not null,
-      text_output_tokens integer not null,
-      image_output_tokens integer not null,
-      cost_micros bigint not null check (cost_micros >= 0),
-      prices_as_of text not null,
+      day text not null,
+      amount_micros bigint not null,
+      images integer not null default 0,
+      input_tokens integer not null default 0,
+      text_output_tokens integer not null default 0,
+      image_output_tokens integer not null default 0,
+      prices_as_of text,
       created_at timestamptz not null default now()
     )`.execute(db)
-  await sql`create index usage_user on usage (user_id, mode, created_at)`.execute(db)
-  await sql`create index usage_month on usage (user_id, month) include (key_id, cost_micros)`.execute(
+  await sql`
+    create unique index usage_reserved on usage (generation_id, attempt)
+    where kind = 'reserve'`.execute(db)
+  await sql`
+    create unique index usage_ended on usage (generation_id, attempt)
+    where kind <> 'reserve'`.execute(db)
+
+  await sql`
+    create table spending (
+      owner_id uuid not null,
+      month text not null,
+      micros bigint not null check (micros >= 0),
+      primary key (owner_id, month)
+    )`.execute(db)
+
+  await sql`
+    create table usage_days (
+      user_id uuid not null,
+      mode text not null check (mode in ('live', 'test')),
+      day text not null,
+      key_id uuid,
+      model text not null,
+      requests bigint not null,
+      images bigint not null,
+      input_tokens bigint not null,
+      output_tokens bigint not null,
+      cost_micros bigint not null check (cost_micros >= 0),
+      unique nulls not distinct (user_id, mode, day, key_id, model)
+    )`.execute(db)
+
+  await sql`
+    create table idempotency_keys (
+      user_id uuid not null references users (id),
+      scope text not null,
+      key text not null,
+      fingerprint bytea not null,
+      generation_id uuid not null,
+      expires_at timestamptz,
+      created_at timestamptz not null default now(),
+      primary key (user_id, scope, key)
+    )`.execute(db)
+  await sql`create index idempotency_keys_generation on idempotency_keys (generation_id)`.execute(
     db,
   )
+  await sql`
+    create index idempotency_keys_expires_at on idempotency_keys (expires_at)
+    where expires_at is not null`.execute(db)
 
   await sql`
     create table inline_objects (
       key text primary key,
       content_type text not null,
       bytes bytea not null,
+      modified_at timestamptz not null default now()
+    )`.execute(db)
+
+  // No foreign keys: what happened outlives whom it happened to.
+  await sql`
+    create table audit (
+      id bigint generated always as identity primary key,
+      action text not null,
+      user_id uuid,
+      key_id uuid,
+      detail text,
+      minute timestamptz,
       created_at timestamptz not null default now()
+    )`.execute(db)
+  await sql`create index audit_user on audit (user_id, id desc)`.execute(db)
+  await sql`
+    create unique index audit_once_a_minute on audit (action, user_id, key_id, detail, minute)
+    nulls not distinct where minute is not null`.execute(db)
+  await sql`
+    create function refuse_change() returns trigger language plpgsql as $$
+    begin
+      raise exception 'rows of % are added, never changed or removed', tg_table_name
+        using errcode = 'insufficient_privilege';
+    end $$`.execute(db)
+  await sql`
+    create trigger audit_append_only before update or delete or truncate on audit
+    for each statement execute function refuse_change()`.execute(db)
+
+  await sql`
+    create table sweeps (
+      task text primary key,
+      began_at timestamptz not null
     )`.execute(db)
 }

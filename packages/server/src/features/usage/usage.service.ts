@@ -1,70 +1,31 @@
-import {
-  type Mode,
-  type Model,
-  USAGE_MAX_DAYS,
-  type Usage,
-  type UsageInput,
-  type UsageRow,
-} from '@nanobanana/shared'
+import { USAGE_MAX_DAYS, type Usage, type UsageInput, type UsageRow } from '@nanobanana/shared'
 import type { Db, Tx } from '../../db/client.ts'
 import { AppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
-import { idOf, newUuid } from '../../kernel/ids.ts'
+import { idOf } from '../../kernel/ids.ts'
 import { usdOf } from '../../kernel/money.ts'
 import { modeOf, type Principal } from '../../kernel/principal.ts'
-import { type BilledTokens, priceMicros } from './price.ts'
-import {
-  insertUsage,
-  selectToday,
-  sumByGroup,
-  sumMonthOfKeys,
-  sumMonthOfUser,
-  type UsageFigures,
-} from './usage.repo.ts'
+import { selectSpending, selectToday, sumByGroup, type UsageFigures } from './usage.repo.ts'
 
-export interface Charge {
-  userId: string
-  /** Null: made with an access token. */
-  keyId: string | null
-  generationId: string
-  mode: Mode
-  model: Model
-  images: number
-  tokens: BilledTokens
-}
+export type { BilledTokens } from './price.ts'
+export {
+  type Job,
+  priceOf,
+  refuseExceeded,
+  release,
+  reserve,
+  type Reservation,
+  settle,
+} from './ledger.ts'
 
-/** Price of a charge in micro-dollars; test mode is free. */
-export const priceOf = (charge: Pick<Charge, 'mode' | 'model' | 'tokens'>): number =>
-  charge.mode === 'live' ? priceMicros(charge.tokens, charge.model.prices) : 0
-
-/** Records what a generation used and what it costs. */
-export async function settle(tx: Tx, charge: Charge): Promise<void> {
-  await insertUsage(tx, {
-    id: newUuid(),
-    user_id: charge.userId,
-    key_id: charge.keyId,
-    generation_id: charge.generationId,
-    mode: charge.mode,
-    model: charge.model.id,
-    images: charge.images,
-    input_tokens: charge.tokens.inputTokens,
-    text_output_tokens: charge.tokens.textOutputTokens,
-    image_output_tokens: charge.tokens.imageOutputTokens,
-    cost_micros: priceOf(charge),
-    prices_as_of: charge.model.pricesAsOf,
-  })
-}
-
-/** Micro-dollars an account spent in this UTC month. */
-export const spentThisMonth = (db: Db | Tx, userId: string): Promise<number> =>
-  sumMonthOfUser(db, userId)
-
-/** Micro-dollars by key in this UTC month; a key without usage is absent. */
-export const spentThisMonthByKey = (
+/**
+ * Micro-dollars that accounts or keys spent in this UTC month, with what their running generations
+ * have set aside; one without any is absent.
+ */
+export const spentThisMonth = (
   db: Db | Tx,
-  userId: string,
-  keyIds: readonly string[],
-): Promise<Map<string, number>> => sumMonthOfKeys(db, userId, keyIds)
+  ownerIds: readonly string[],
+): Promise<Map<string, number>> => selectSpending(db, ownerIds)
 
 export async function report(
   deps: Pick<Deps, 'db'>,

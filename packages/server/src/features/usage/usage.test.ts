@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { NewUsage } from './usage.repo.ts'
-import { newUuid, parseId } from '../../kernel/ids.ts'
+import { transaction } from '../../db/client.ts'
+import { addToDay, type DayFigures } from './ledger.repo.ts'
+import { parseId } from '../../kernel/ids.ts'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
 
 let app: TestApp
@@ -14,27 +15,27 @@ const usage = (token: string, query = '') =>
   app.request('GET', `/v1/usage${query === '' ? '' : `?${query}`}`, { token })
 
 /** Books a charge at a time, as a generation of that time would have. */
-async function book(user: Account, at: string, changes: Partial<NewUsage> = {}): Promise<void> {
-  await app.database.handle.db
-    .insertInto('usage')
-    .values({
-      id: newUuid(),
+async function book(user: Account, at: string, changes: Partial<DayFigures> = {}): Promise<void> {
+  await transaction(app.database.handle.db, async (tx) => {
+    const figures: DayFigures = {
       user_id: parseId('user', user.id)!,
-      key_id: null,
-      generation_id: newUuid(),
       mode: 'live',
+      day: at.slice(0, 10),
+      key_id: null,
       model: 'gemini-nano-banana-2.1',
-      month: at.slice(0, 7),
       images: 1,
       input_tokens: 8,
-      text_output_tokens: 300,
-      image_output_tokens: 1680,
+      output_tokens: 1980,
       cost_micros: 50_412,
-      prices_as_of: '2026-10-09',
-      created_at: new Date(at),
       ...changes,
-    })
-    .execute()
+    }
+    await addToDay(tx, figures)
+    for (const owner_id of [figures.user_id, ...(figures.key_id === null ? [] : [figures.key_id])])
+      await sql`insert into spending values (${owner_id}, ${at.slice(0, 7)}, ${figures.cost_micros}::bigint)
+        on conflict (owner_id, month) do update set micros = spending.micros + excluded.micros`.execute(
+        tx,
+      )
+  })
 }
 
 const one = { requests: 1, images: 1, input_tokens: 8, output_tokens: 1980, cost_usd: 0.050412 }
@@ -203,7 +204,7 @@ test('the month’s spend of account and keys leaves other months and accounts o
   await book(user, now.toISOString(), { key_id, cost_micros: 200_002 })
   await book(user, now.toISOString(), { cost_micros: 400_004 })
   await book(user, lastMonth, { key_id, cost_micros: 800_008 })
-  await book(stranger, now.toISOString(), { key_id, cost_micros: 1_600_016 })
+  await book(stranger, now.toISOString(), { cost_micros: 1_600_016 })
   const read = async (path: string) => (await app.request('GET', path, { token: user.token })).json
   expect((await read('/v1/auth/me')).spent_this_month_usd).toBe(0.700007)
   expect((await read(`/v1/keys/${id}`)).spent_this_month_usd).toBe(0.300003)
