@@ -3,20 +3,17 @@ import * as auth from '../features/auth/auth.service.ts'
 import { hasKeyForm } from '../features/keys/key-secret.ts'
 import * as keys from '../features/keys/keys.service.ts'
 import { AppError } from '../kernel/app-error.ts'
-import { hostBucket } from '../kernel/client-address.ts'
 import type { Deps } from '../kernel/deps.ts'
 import type { Principal } from '../kernel/principal.ts'
+import { chargeBadCredential, chargePrincipal } from './charge.ts'
 import { queryOf } from './query.ts'
 
 const BEARER = /^bearer ([^\s,]+)$/i
 const KEY_START = /^nb_/
 
-/** Refused credentials an address may send in a minute; far below what guessing needs. */
-const BAD_CREDENTIALS = { name: 'bad-credentials', limit: 30, windowSeconds: 60 }
-
 const known = new WeakMap<FastifyRequest, Promise<Principal>>()
 
-/** Who sent the request; one indexed read, whoever asks and however often. */
+/** Who sent the request; one indexed read, counted once, whoever asks and however often. */
 export function authenticate(deps: Deps, request: FastifyRequest): Promise<Principal> {
   const principal = known.get(request) ?? readPrincipal(deps, request)
   known.set(request, principal)
@@ -29,17 +26,14 @@ async function readPrincipal(deps: Deps, request: FastifyRequest): Promise<Princ
   const principal = isKey
     ? await keys.authenticate(deps, credential)
     : await auth.authenticate(deps, credential)
-  if (principal !== undefined) return principal
   // Counted after the look-up, not refused before it: others behind the same address go on.
-  const counted = await deps.rateLimiter.consume(BAD_CREDENTIALS, hostBucket(request.ip))
-  if (!counted.allowed) throw tooMany(counted.resetMs)
-  throw new AppError(isKey ? 'invalid_api_key' : 'invalid_token')
+  if (principal === undefined) {
+    await chargeBadCredential(deps, request)
+    throw new AppError(isKey ? 'invalid_api_key' : 'invalid_token')
+  }
+  await chargePrincipal(deps, request, principal)
+  return principal
 }
-
-const tooMany = (resetMs: number): AppError =>
-  new AppError('rate_limited', 'Too many refused credentials from this address.', {
-    retryAfterSeconds: resetMs / 1000,
-  })
 
 function credentialOf(request: FastifyRequest): string {
   const values = authorizationValues(request)

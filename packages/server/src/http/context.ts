@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Context } from '../kernel/context.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { authenticate } from './authenticate.ts'
+import { beginCall } from './charge.ts'
 
 /** The context of one HTTP request, the same for REST and tRPC. */
 export function createContext(deps: Deps, request: FastifyRequest, reply: FastifyReply): Context {
@@ -9,8 +10,13 @@ export function createContext(deps: Deps, request: FastifyRequest, reply: Fastif
     deps,
     requestId: request.id,
     ip: request.ip,
-    authenticate: () => authenticate(deps, request),
+    authenticate: async () => {
+      const principal = await authenticate(deps, request)
+      beginCall(request)
+      return principal
+    },
     locationOf: (path) => prefixOf(deps.settings.publicUrl) + path,
+    header: (name) => headerOf(request, name),
     setHeader: (name, value) => void reply.header(name, value),
   }
 }
@@ -18,3 +24,8 @@ export function createContext(deps: Deps, request: FastifyRequest, reply: Fastif
 /** The path of `PUBLIC_URL`; empty at the root. */
 const prefixOf = (publicUrl: string): string =>
   URL.canParse(publicUrl) ? new URL(publicUrl).pathname.replace(/\/$/, '') : ''
+
+function headerOf({ headers }: FastifyRequest, name: string): string | undefined {
+  const value = headers[name]
+  return Array.isArray(value) ? value.join(', ') : value
+}

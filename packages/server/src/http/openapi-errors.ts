@@ -16,6 +16,15 @@ export const HEADERS = {
     description: 'Seconds to wait before the next try.',
     schema: { type: 'integer', minimum: 1 },
   },
+  RateLimitPolicy: {
+    description:
+      'Limits of the caller: `q` requests in `w` seconds, for the key and for the account. On every answer to a caller who is known.',
+    schema: { type: 'string', examples: ['"key";q=60;w=60, "account";q=300;w=60'] },
+  },
+  RateLimit: {
+    description: 'What is left of each: `r` requests, and all of them again in `t` seconds.',
+    schema: { type: 'string', examples: ['"key";r=59;t=42, "account";r=297;t=42'] },
+  },
   WwwAuthenticate: {
     description: 'The scheme to authenticate by.',
     schema: { type: 'string', const: 'Bearer' },
@@ -28,9 +37,19 @@ export const HEADERS = {
     description: 'Path of the generation, once it is recorded.',
     schema: { type: 'string', examples: ['/v1/generations/gen_01jd5xk3f8e2r9v7m6q4t0w1yz'] },
   },
+  IdempotentReplayed: {
+    description:
+      'Present where the answer is that of an earlier request with this Idempotency-Key.',
+    schema: { type: 'string', const: 'true' },
+  },
 }
 
 export const header = (name: keyof typeof HEADERS) => ({ $ref: `#/components/headers/${name}` })
+
+export const LIMIT_HEADERS = {
+  'RateLimit-Policy': header('RateLimitPolicy'),
+  RateLimit: header('RateLimit'),
+}
 
 /** References to the error answers of these statuses. */
 export const errorResponses = (statuses: readonly number[]): Record<string, Json> =>
@@ -47,14 +66,18 @@ const responseName = (status: number) => `Error${status}`
 export const errorComponents = (statuses: readonly number[]): Record<string, Json> =>
   Object.fromEntries(statuses.map((status) => [responseName(status), errorResponse(status)]))
 
+/** Statuses of which some or all codes say when to try again. */
+const RETRYABLE = new Set([409, 429, 503])
+
 function errorResponse(status: number): Json {
   return {
     description: `Codes: ${codesOf(status).join(', ')}.`,
     headers: {
       'X-Request-Id': header('RequestId'),
       'X-Should-Retry': header('ShouldRetry'),
+      ...LIMIT_HEADERS,
       ...(status === 401 ? { 'WWW-Authenticate': header('WwwAuthenticate') } : {}),
-      ...(status === 429 || status === 503 ? { 'Retry-After': header('RetryAfter') } : {}),
+      ...(RETRYABLE.has(status) ? { 'Retry-After': header('RetryAfter') } : {}),
     },
     content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
   }

@@ -74,6 +74,7 @@ describe.each(procedures)('$name', ({ name, policy, rest }) => {
     const { content, headers } = responses[String(rest?.status)] ?? {}
     expect(content === undefined).toBe(rest?.status === 204)
     expect(headers).toHaveProperty('X-Request-Id')
+    expect(Object.hasOwn(headers ?? {}, 'RateLimit')).toBe(policy.kind !== 'public')
   })
 
   test('names the credentials it takes', () => {
@@ -95,6 +96,7 @@ test('statuses other than 200 are those of the design', () => {
     'auth.logout',
     'auth.logout_all',
     'auth.password',
+    'generations.delete',
     'keys.revoke',
   ])
 })
@@ -130,6 +132,19 @@ test('a status names the codes of the table that have it', () => {
   const { Error409: conflict } = document.components.responses
   expect(conflict?.['description']).toContain('`email_taken`')
   expect(conflict?.['description']).not.toContain('`not_found`')
+})
+
+test('generate takes an Idempotency-Key, says when it was replayed and refuses for its reasons', () => {
+  const { parameters, responses } = document.paths['/v1/generate']!['post']!
+  expect(parameters).toMatchObject([{ in: 'header', name: 'Idempotency-Key', required: false }])
+  expect(responses['200']?.headers).toHaveProperty('Idempotent-Replayed')
+  expect(Object.keys(responses)).toEqual(expect.arrayContaining(['402', '409', '422', '429']))
+  const { Error409: conflict } = document.components.responses
+  expect(conflict?.['headers']).toHaveProperty('Retry-After')
+  const takers = operations.filter(({ parameters: list = [] }) =>
+    list.some((one) => one.in === 'header'),
+  )
+  expect(takers.map(({ path }) => path)).toEqual(['/v1/generate'])
 })
 
 test('no operation has a password in its query', () => {

@@ -1,7 +1,15 @@
 import type { AnyTRPCRouter } from '@trpc/server'
 import { generateOpenApiDocument } from 'trpc-to-openapi'
-import { errorComponents, errorResponses, errorSchema, header, HEADERS } from './openapi-errors.ts'
+import {
+  errorComponents,
+  errorResponses,
+  errorSchema,
+  header,
+  HEADERS,
+  LIMIT_HEADERS,
+} from './openapi-errors.ts'
 import { formContent } from './openapi-forms.ts'
+import { IDEMPOTENCY_KEY, MADE_HEADERS } from './openapi-generate.ts'
 import { listProcedures, type ProcedureFacts } from './procedures.ts'
 
 type Json = Record<string, unknown>
@@ -123,11 +131,15 @@ function rewrite(document: Document, procedure: ProcedureFacts): void {
   if (operation.parameters !== undefined) {
     operation.parameters = parametersOf(operation.parameters, procedure)
   }
+  if (procedure.name === 'generate') operation.parameters = [IDEMPOTENCY_KEY]
   nameBody(document, operation, procedure)
   operation.responses = {
     [String(status)]: {
       description: STATUS_TEXT[status],
-      headers: { ...REQUEST_ID_HEADER, ...(procedure.name === 'generate' ? MADE_HEADERS : {}) },
+      headers: {
+        ...(procedure.policy.kind === 'public' ? REQUEST_ID_HEADER : KNOWN_HEADERS),
+        ...(procedure.name === 'generate' ? MADE_HEADERS : {}),
+      },
       ...(status === 204 ? {} : { content: success['content'] }),
     },
     ...errorResponses(errorStatuses(procedure)),
@@ -167,16 +179,15 @@ function inputSchema({ input }: ProcedureFacts): { id?: string; properties: Reco
 
 const STATUS_TEXT = { 200: 'Success.', 201: 'Created.', 204: 'Done; no content.' }
 const REQUEST_ID_HEADER = { 'X-Request-Id': header('RequestId') }
-const MADE_HEADERS = {
-  'X-Generation-Id': header('GenerationId'),
-  Location: header('GenerationLocation'),
-}
+const KNOWN_HEADERS = { ...REQUEST_ID_HEADER, ...LIMIT_HEADERS }
 
 const SECURITY = {
   public: [],
   session: [{ accessToken: [] }],
   scope: [{ apiKey: [] }, { accessToken: [] }],
 }
+
+const CONFLICTING = new Set(['auth.register', 'keys.create', 'generate', 'generations.delete'])
 
 /** Which statuses of the table a procedure can answer, from what it is. */
 function errorStatuses({ name, policy, rest }: ProcedureFacts): number[] {
@@ -185,8 +196,9 @@ function errorStatuses({ name, policy, rest }: ProcedureFacts): number[] {
     400,
     ...(policy.kind === 'public' && name !== 'auth.login' ? [] : [401]),
     ...(policy.kind === 'public' && name !== 'auth.register' ? [] : [403]),
+    ...(name === 'generate' ? [402] : []),
     ...(rest?.path.includes('{') || name === 'generate' ? [404] : []),
-    ...(name === 'auth.register' || name === 'keys.create' ? [409] : []),
+    ...(CONFLICTING.has(name) ? [409] : []),
     ...(hasBody ? [408, 413, 415] : []),
     ...(name === 'generate' ? [422, 424] : []),
     429,
@@ -222,14 +234,14 @@ const imageContent = (): Operation => ({
   responses: {
     '200': {
       description: 'The bytes.',
-      headers: REQUEST_ID_HEADER,
+      headers: KNOWN_HEADERS,
       content: Object.fromEntries(
         IMAGE_TYPES.map((type) => [type, { schema: { type: 'string', format: 'binary' } }]),
       ),
     },
-    '206': { description: 'The part asked for.', headers: REQUEST_ID_HEADER },
-    '304': { description: 'Not modified.', headers: REQUEST_ID_HEADER },
-    '416': { description: 'The range lies outside the image.', headers: REQUEST_ID_HEADER },
+    '206': { description: 'The part asked for.', headers: KNOWN_HEADERS },
+    '304': { description: 'Not modified.', headers: KNOWN_HEADERS },
+    '416': { description: 'The range lies outside the image.', headers: KNOWN_HEADERS },
     ...errorResponses([400, 401, 403, 404, 429, 500, 503]),
   },
 })

@@ -13,6 +13,7 @@ import { addErrorHandlers, createClientErrorHandler, fromFastify, sendError } fr
 import { addSecurityHeaders, responseHeaders } from './headers.ts'
 import { addImages } from './images.ts'
 import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
+import { addRateLimits } from './rate-limits.ts'
 import { addRest } from './rest.ts'
 import { addSystem } from './system.ts'
 import { addTrpc } from './trpc.ts'
@@ -113,6 +114,7 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
   addBodyParsing(app, deps, timeouts)
   addUploadGate(app, deps, options.uploadsInFlightBytes)
+  addRateLimits(app, deps)
   addRest(app, deps, appRouter)
   addTrpc(app, deps, appRouter)
   addImages(app, deps)
@@ -133,6 +135,9 @@ async function addCors(app: FastifyInstance, origins: readonly string[]): Promis
       'x-generation-id',
       'location',
       'retry-after',
+      'ratelimit-policy',
+      'ratelimit',
+      'idempotent-replayed',
       'x-should-retry',
     ],
     maxAge: 600,

@@ -18,6 +18,9 @@ const MAX_BATCH = 10
 export function addTrpc(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter): void {
   const procedures = listProcedures(router)
   const uploads = new Set(procedures.flatMap((one) => (one.takesUploads ? [one.name] : [])))
+  const guarded = new Set(
+    procedures.flatMap((one) => (one.policy.kind === 'public' ? [] : [one.name])),
+  )
   const forms = new Map(procedures.map((one) => [one.name, createFromForm(one.input)]))
   app.route({
     method: ['GET', 'POST'],
@@ -26,11 +29,11 @@ export function addTrpc(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter)
     exposeHeadRoute: false,
     config: {
       policy: { kind: 'per-procedure' },
+      isGuarded: (request) => namesOf(request).some((name) => guarded.has(name)),
+      // A longer batch is refused.
+      callsOf: (request) => Math.min(namesOf(request).length, MAX_BATCH),
       takesUploads: (request) =>
-        request.method === 'POST' &&
-        pathOf(request)
-          .split(',')
-          .some((name) => uploads.has(name)),
+        request.method === 'POST' && namesOf(request).some((name) => uploads.has(name)),
     },
     handler: async (request, reply) => {
       const { input } = takeParameters(request.searchParams, 'batch', 'input')
@@ -42,6 +45,7 @@ export function addTrpc(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter)
 }
 
 const pathOf = (request: FastifyRequest): string => (request.params as { path: string }).path
+const namesOf = (request: FastifyRequest): string[] => pathOf(request).split(',')
 
 async function handle(
   deps: Deps,

@@ -48,24 +48,16 @@ export function rateLimiterContract(name: string, create: () => Promise<Made>): 
       expect(refused.resetMs).toBeGreaterThan(25_000)
     })
 
-    it('counts nothing on peek', async () => {
-      const two = rule(2)
-      const peeks = await Promise.all([1, 2, 3].map(() => limiter.peek(two, 'subject')))
-      expect(peeks.every((one) => one.allowed && one.remaining === 2)).toBe(true)
-      await limiter.consume(two, 'subject')
-      expect(await limiter.peek(two, 'subject')).toMatchObject({ allowed: true, remaining: 1 })
-      expect(await limiter.consume(two, 'subject')).toMatchObject({ allowed: true, remaining: 0 })
-      expect(await limiter.peek(two, 'subject')).toMatchObject({ allowed: false, remaining: 0 })
-    })
-
-    it('starts anew when the window ends', async () => {
+    it('starts anew when the window ends, which refused calls do not put off', async () => {
       const short = rule(1, 1)
       expect((await limiter.consume(short, 'subject')).allowed).toBe(true)
-      const { allowed, resetMs } = await limiter.consume(short, 'subject')
-      expect(allowed).toBe(false)
-      await sleep(resetMs + 50)
-      expect(await limiter.peek(short, 'subject')).toMatchObject({ allowed: true, remaining: 1 })
-      expect((await limiter.consume(short, 'subject')).allowed).toBe(true)
+      const refused = await limiter.consume(short, 'subject')
+      await sleep(100)
+      const again = await limiter.consume(short, 'subject')
+      expect([refused.allowed, again.allowed]).toEqual([false, false])
+      expect(again.resetMs).toBeLessThan(refused.resetMs)
+      await sleep(again.resetMs + 50)
+      expect(await limiter.consume(short, 'subject')).toMatchObject({ allowed: true, remaining: 0 })
     })
 
     it('keeps subjects and rules apart, whatever characters their names hold', async () => {
@@ -78,6 +70,9 @@ export function rateLimiterContract(name: string, create: () => Promise<Made>): 
         [ab, 'x'],
         [a, '__proto__'],
         [a, ''],
+        [a, '{x}'],
+        [a, "'; drop table rate_limits; --"],
+        [a, '2001:db8::/64'],
       ]
       for (const [one, subject] of calls)
         expect((await limiter.consume(one, subject)).allowed).toBe(true)
@@ -87,7 +82,6 @@ export function rateLimiterContract(name: string, create: () => Promise<Made>): 
 
     it('refuses all under a limit of 0', async () => {
       const none = rule(0)
-      expect(await limiter.peek(none, 'subject')).toMatchObject({ allowed: false, remaining: 0 })
       expect(await limiter.consume(none, 'subject')).toMatchObject({ allowed: false, remaining: 0 })
     })
 
@@ -98,6 +92,51 @@ export function rateLimiterContract(name: string, create: () => Promise<Made>): 
       expect((await limiter.consume(lowered, 'subject')).allowed).toBe(false)
       const raised = { ...five, limit: 10 }
       expect(await limiter.consume(raised, 'subject')).toMatchObject({ allowed: true })
+    })
+
+    it('lets of a batch as many calls pass as there is room for', async () => {
+      const ten = rule(10)
+      const passed = async (calls: number) => (await limiter.consume(ten, 'subject', calls)).passed
+      expect([await passed(4), await passed(4), await passed(4), await passed(4)]).toEqual([
+        4, 4, 2, 0,
+      ])
+    })
+
+    it('allows exactly the limit of many parallel batches', async () => {
+      const hundred = rule(100)
+      const batches = Array.from({ length: 40 }, (_, i) =>
+        limiter.consume(hundred, 'subject', 1 + (i % 7)),
+      )
+      const passed = (await Promise.all(batches)).map((one) => one.passed)
+      expect(passed.reduce((sum, one) => sum + one)).toBe(100)
+    })
+
+    it('counts by a rule only what the rule before let pass', async () => {
+      const [narrow, wide] = [rule(3), rule(10)]
+      const charges = [narrow, wide].map((one) => ({ rule: one, subject: 'subject' }))
+      expect(await limiter.consumeAll(charges, 2)).toMatchObject([
+        { allowed: true, passed: 2, remaining: 1 },
+        { allowed: true, passed: 2, remaining: 8 },
+      ])
+      expect(await limiter.consumeAll(charges, 2)).toMatchObject([
+        { allowed: false, passed: 1, remaining: 0 },
+        { allowed: true, passed: 1, remaining: 7 },
+      ])
+      expect(await limiter.consumeAll(charges)).toMatchObject([{ allowed: false, passed: 0 }])
+      expect(await limiter.consume(wide, 'subject')).toMatchObject({ remaining: 6 })
+    })
+
+    it('stays exact by several rules at once', async () => {
+      const [each, all] = [rule(30), rule(50)]
+      const calls = Array.from({ length: 120 }, (_, i) =>
+        limiter.consumeAll([
+          { rule: each, subject: `subject ${i % 3}` },
+          { rule: all, subject: 'subject' },
+        ]),
+      )
+      const results = await Promise.all(calls)
+      expect(results.filter(([first]) => first?.allowed)).toHaveLength(90)
+      expect(results.filter(([, last]) => last?.allowed)).toHaveLength(50)
     })
   })
 }
