@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DEFAULT_MODEL, readModels } from '@nanobanana/shared'
@@ -9,7 +10,11 @@ import { attempt } from './adapters/object-store/attempt.ts'
 import { createDiskObjectStore } from './adapters/object-store/disk.ts'
 import { createInlineObjectStore } from './adapters/object-store/inline.ts'
 import { createS3ObjectStore } from './adapters/object-store/s3.ts'
+import { withBursts } from './adapters/rate-limiter/burst.ts'
+import { withGathering } from './adapters/rate-limiter/gather.ts'
 import { createMemoryRateLimiter } from './adapters/rate-limiter/memory.ts'
+import { createPostgresRateLimiter } from './adapters/rate-limiter/postgres.ts'
+import { createRedisRateLimiter } from './adapters/rate-limiter/redis.ts'
 import {
   BootError,
   bootWarnings,
@@ -23,9 +28,11 @@ import { type FolderLock, lockFolder } from './db/folder-lock.ts'
 import { migrate } from './db/migrate.ts'
 import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
 import { createCatalogue } from './features/generations/models.ts'
-import { recoverAbandoned } from './features/generations/generations.service.ts'
+import { recoverAbandoned, renew } from './features/generations/generations.service.ts'
 import * as keys from './features/keys/keys.service.ts'
+import { startSweeper } from './features/sweeping/sweeper.ts'
 import { createBackground } from './kernel/background.ts'
+import { newUuid } from './kernel/ids.ts'
 import type { Deps, Settings } from './kernel/deps.ts'
 import { createLog, type Log } from './kernel/log.ts'
 import { createRoom } from './kernel/room.ts'
@@ -33,6 +40,7 @@ import { loadSecrets } from './kernel/secrets.ts'
 import { signPath } from './kernel/signed-url.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
 import type { CurrentObjectStore, ObjectStore, StorageKind } from './ports/object-store.ts'
+import type { RateLimiter } from './ports/rate-limiter.ts'
 
 /** The checked environment, with models that make sense and a default that is one of them. */
 export const readConfig = (options: Omit<LoadConfigOptions, 'readModels'> = {}): Config =>
@@ -61,7 +69,7 @@ export interface App {
 const IMAGES_IN_FLIGHT_BYTES = 256 * 2 ** 20
 
 /** How often generations of dead processes are looked for, on a database that others share. */
-const RECOVERY_INTERVAL_MS = 60_000
+const RECOVERY_INTERVAL_MS = 3000
 
 /** Builds what the entrances stand on: configuration, database, adapters. */
 export async function createApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
@@ -71,6 +79,8 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const { database, lock } = await open(config, log, opened, overrides.database)
   const secrets = await loadSecrets(config)
   const { db } = database
+  const urgentDb =
+    overrides.database === undefined ? await openUrgent(config, database, log, opened) : db
   await migrateSchema(config, database, log, overrides.database)
   const address = { url: config.server.publicUrl ?? '' }
   const settings = settingsOf(config, address)
@@ -78,11 +88,18 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   opened.defer(() => background.drain())
   const now = overrides.now ?? (() => new Date())
   const codec = createSharpCodec()
+  const leases = {
+    owner: newUuid(),
+    seconds: config.jobs.leaseMs / 1000,
+    held: new Map<string, number>(),
+  }
   const deps: Deps = {
     db,
+    urgentDb,
+    leases,
     providers: { ...providersOf(config, codec, log), ...overrides.providers },
     objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
-    rateLimiter: createMemoryRateLimiter(),
+    rateLimiter: withBursts(await openLimiter(config, { db, log }, opened)),
     codec,
     room: createRoom(IMAGES_IN_FLIGHT_BYTES),
     passwords: passwordsOf(config, overrides.bcryptCost),
@@ -98,9 +115,10 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const recovered = await recoverAbandoned(deps, { all: embedded })
   if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')
   if (!embedded) {
-    const recovery = recoverRegularly(deps)
-    opened.defer(() => clearInterval(recovery))
+    const timers = [recoverRegularly(deps), renewRegularly(deps)]
+    opened.defer(() => timers.forEach(clearInterval))
   }
+  opened.defer(startSweeper(deps))
   for (const warning of bootWarnings(config)) log.warn(warning)
   const owned = opened.move()
   return {
@@ -125,9 +143,11 @@ function catalogueOf({ provider }: Config): Deps['catalogue'] {
 export type OperatorDeps = Pick<Deps, 'db' | 'passwords' | 'settings'> & {
   /** Migrations that this opening ran. */
   readonly migrated: readonly string[]
+  /** Only where a command reads images: a bucket may not be reachable. */
+  openStores(): Promise<CurrentObjectStore>
 }
 
-/** Opens and migrates the database for a command; no port, no provider, no store. */
+/** Opens and migrates the database for a command; no port, no provider. */
 export async function openDeps(
   config: Config,
 ): Promise<{ deps: OperatorDeps; close(): Promise<void> }> {
@@ -136,12 +156,18 @@ export async function openDeps(
   const { database } = await open(config, log, opened)
   const migrated = await migrateSchema(config, database, log)
   const owned = opened.move()
+  const { db } = database
+  const settings = settingsOf(config, { url: config.server.publicUrl ?? '' })
   return {
     deps: {
-      db: database.db,
+      db,
       passwords: passwordsOf(config),
-      settings: settingsOf(config, { url: config.server.publicUrl ?? '' }),
+      settings,
       migrated,
+      async openStores() {
+        const secrets = await loadSecrets(config)
+        return openStores(config, { db, settings, secrets, now: () => new Date() })
+      },
     },
     close: () => owned.disposeAsync(),
   }
@@ -163,6 +189,21 @@ async function open(
       : await openPostgres({ url }, dbLogOf(log))
   opened.defer(() => database.close())
   return { database, lock }
+}
+
+/** Requests that wait for a connection must not end the leases of what runs, or lose what was paid for. */
+const URGENT_CONNECTIONS = 2
+
+async function openUrgent(
+  { database: { url } }: Config,
+  { db }: DbHandle,
+  log: Log,
+  opened: AsyncDisposableStack,
+): Promise<DbHandle['db']> {
+  if (url === undefined) return db
+  const urgent = await openPostgres({ url, maxConnections: URGENT_CONNECTIONS }, dbLogOf(log))
+  opened.defer(() => urgent.close())
+  return urgent.db
 }
 
 async function lockDataDir(config: Config): Promise<FolderLock> {
@@ -211,6 +252,10 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   maxUploadBytes: config.images.maxUploadBytes,
   upstreamTimeoutMs: config.provider.totalTimeoutMs,
   defaultMonthlyLimitMicros: config.limits.monthlyLimitMicros ?? null,
+  keyRequestsPerMinute: config.limits.keyRequestsPerMinute,
+  keyConcurrency: config.limits.keyConcurrency,
+  accountRequestsPerMinute: config.limits.accountRequestsPerMinute,
+  ipRequestsPerMinute: config.limits.ipRequestsPerMinute,
   registerPerHour: config.limits.registrationsPerHour,
   loginPerMinute: config.limits.loginsPerMinute,
 })
@@ -232,6 +277,21 @@ function providersOf({ provider }: Config, codec: ImageCodec, log: Log): Deps['p
   return { live, test }
 }
 
+/** While Redis is lost the database counts; one that is embedded has one process, so memory will do. */
+async function openLimiter(
+  { database, limits: { store }, redis }: Config,
+  { db, log }: Pick<Deps, 'db' | 'log'>,
+  opened: AsyncDisposableStack,
+): Promise<RateLimiter> {
+  if (store === 'memory') return createMemoryRateLimiter()
+  if (store === 'postgres') return withGathering(createPostgresRateLimiter(db))
+  const fallback =
+    database.url === undefined ? createMemoryRateLimiter() : createPostgresRateLimiter(db)
+  const limiter = await createRedisRateLimiter({ url: redis.url ?? '', log, fallback })
+  opened.defer(() => limiter.close())
+  return withGathering(limiter)
+}
+
 type StoreParts = Pick<Deps, 'db' | 'settings' | 'secrets' | 'now'>
 
 async function openStores(
@@ -245,7 +305,7 @@ async function openStores(
     ...current,
     async other(kind) {
       const storage = storageOf(config, kind)
-      if (storage === undefined) return undefined
+      if (storage === undefined || isNeverUsed(config, storage)) return undefined
       const open = () => openStore(config, storage, parts)
       const store = opened.get(kind) ?? attempt(`open the store ${kind}`, open)
       opened.set(kind, store)
@@ -261,6 +321,12 @@ function storageOf({ storage, s3 }: Config, kind: StorageKind): Config['storage'
   return kind === 's3' ? s3 : { kind }
 }
 
+/** Opening the store on disk makes its folder, which only a store for new objects needs. */
+const isNeverUsed = (config: Config, { kind }: Config['storage']): boolean =>
+  kind === 'disk' && config.storage.kind !== 'disk' && !existsSync(filesOf(config))
+
+const filesOf = ({ dataDir }: Config): string => join(dataDir, 'files')
+
 async function openStore(
   config: Config,
   storage: Config['storage'],
@@ -270,7 +336,7 @@ async function openStore(
   const { urlTtlSeconds } = settings
   if (storage.kind === 's3') return createS3ObjectStore({ ...storage, urlTtlSeconds, now })
   return createDiskObjectStore({
-    folder: join(config.dataDir, 'files'),
+    folder: filesOf(config),
     signUrl: (key) => {
       const expires = Math.floor(now().getTime() / 1000) + urlTtlSeconds
       const query = signPath(secrets.urlSigningKeys[0], { path: `/files/${key}`, expires })
@@ -299,4 +365,13 @@ function recoverRegularly(deps: Pick<Deps, 'db' | 'log'>): NodeJS.Timeout {
       deps.log.error({ err: error }, 'recovery of abandoned generations failed'),
     )
   return setInterval(recover, RECOVERY_INTERVAL_MS).unref()
+}
+
+/** Three times a lease: one lost statement does not end it. */
+function renewRegularly(deps: Pick<Deps, 'urgentDb' | 'leases' | 'log'>): NodeJS.Timeout {
+  const renewAll = () =>
+    renew(deps).catch((error: unknown) =>
+      deps.log.error({ err: error }, 'the leases of running generations were not renewed'),
+    )
+  return setInterval(renewAll, (deps.leases.seconds * 1000) / 3).unref()
 }

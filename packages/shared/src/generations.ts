@@ -3,7 +3,7 @@ import { ImageInputs } from './image-input.ts'
 import { KeyId, Mode } from './keys.ts'
 import { AspectRatio, Size, ThinkingLevel } from './model-options.ts'
 import { ModelName } from './model-name.ts'
-import { cursor, limit, page } from './pagination.ts'
+import { createdAfter, createdBefore, cursor, limit, page } from './pagination.ts'
 import { codePoints, text, timestamp, typeId } from './text.ts'
 
 export const GenerationId = typeId('gen', 'gen_01jd5xk3f8e2r9v7m6q4t0w1yz')
@@ -185,6 +185,26 @@ export const GenerationIdInput = z
   .strictObject({ id: GenerationId })
   .meta({ id: 'GenerationIdInput' })
 
+const SEARCH_MAX_CODE_POINTS = 200
+const SEARCH_MAX_WORDS = 10
+
+/** Words of a search, which white space parts. */
+export const wordsOf = (search: string): string[] => search.split(/\s+/).filter(Boolean)
+
+const search = text()
+  .max(2 * SEARCH_MAX_CODE_POINTS, `must have at most ${SEARCH_MAX_CODE_POINTS} characters`)
+  // As prompts are stored.
+  .transform((value) => value.normalize('NFC'))
+  .refine((value) => codePoints(value) <= SEARCH_MAX_CODE_POINTS, {
+    error: `must have at most ${SEARCH_MAX_CODE_POINTS} characters`,
+  })
+  .refine((value) => wordsOf(value).length <= SEARCH_MAX_WORDS, {
+    error: `must have at most ${SEARCH_MAX_WORDS} words`,
+  })
+  .describe(
+    'Words that must all occur in the prompt, in upper or lower case, also inside other words. Up to 10 words, 200 characters.',
+  )
+
 export const ListGenerationsInput = z
   .strictObject({
     limit: limit(),
@@ -195,6 +215,9 @@ export const ListGenerationsInput = z
     status: GenerationStatus.optional(),
     model: ModelName.optional(),
     key_id: KeyId.optional(),
+    q: search.optional(),
+    created_after: createdAfter(),
+    created_before: createdBefore(),
   })
   .meta({ id: 'ListGenerationsInput' })
 export type ListGenerationsInput = z.infer<typeof ListGenerationsInput>

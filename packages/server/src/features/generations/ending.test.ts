@@ -13,7 +13,8 @@ afterEach(() => vi.restoreAllMocks())
 
 const generate = (prompt: string) =>
   app.request('POST', '/v1/generate', { token: key, body: { prompt } })
-const usageRows = () => app.database.handle.db.selectFrom('usage').select('id').execute()
+const usageRows = () =>
+  app.database.handle.db.selectFrom('usage').select('id').where('kind', '=', 'settle').execute()
 
 const CUT = () =>
   Object.assign(new Error('Connection terminated unexpectedly'), { code: 'ECONNRESET' })

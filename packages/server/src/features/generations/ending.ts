@@ -1,12 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { transaction } from '../../db/client.ts'
-import { isDatabaseTrouble } from '../../kernel/app-error.ts'
+import { type Tx, transaction } from '../../db/client.ts'
+import type { StoredError } from '../../db/schema.ts'
+import { type AppError, isDatabaseTrouble } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
-import type { Principal } from '../../kernel/principal.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
-import { priceOf, settle } from '../usage/usage.service.ts'
-import { findGeneration, type GenerationRow, succeed } from './generations.repo.ts'
+import { priceOf, release, type Reservation, settle } from '../usage/usage.service.ts'
+import {
+  fail,
+  failAbandoned,
+  findGeneration,
+  type GenerationRow,
+  type Run,
+  succeed,
+} from './generations.repo.ts'
+import { expireRecords } from './idempotency.repo.ts'
 import type { Job, Made } from './making.ts'
 import { addUsage } from './tokens.ts'
 import { warningsOfResult } from './warnings.ts'
@@ -17,86 +25,151 @@ export interface Ended {
   images: Awaited<ReturnType<typeof images.listByGeneration>>
 }
 
+type EndDeps = Pick<Deps, 'urgentDb' | 'settings' | 'leases' | 'log'>
+
 /** Milliseconds between the tries to end a generation while the database fails. */
 const END_RETRIES_MS = [100, 500, 2000]
 
 /**
- * Ends the generation, again if the database failed: the pictures are paid for. A commit whose answer
- * was lost shows as a generation that has succeeded.
+ * Ends the generation, again if the database failed: the pictures are paid for. A commit whose
+ * answer was lost shows as a generation that has succeeded.
  */
-export async function endSurely(
-  deps: Pick<Deps, 'db' | 'settings' | 'log'>,
-  principal: Principal,
+export async function endSurely(deps: EndDeps, job: Job, made: Made): Promise<Ended | undefined> {
+  const ended = await surely(deps, job, () => end(deps, job, made))
+  if (ended !== undefined) tellExcess(deps, ended)
+  return ended
+}
+
+/** The actual price is charged all the same; an estimate that is often too low lets limits slip. */
+function tellExcess({ log }: Pick<Deps, 'log'>, { row }: Ended): void {
+  const { id: generation, cost_micros, reserved_micros } = row
+  if (cost_micros <= reserved_micros) return
+  log.warn(
+    { generation, reserved_micros, cost_micros },
+    'a generation cost more than was set aside for it',
+  )
+}
+
+/**
+ * Ends it as failed; one whose end cannot be written is ended once its lease has run out. When the
+ * database is what failed, the caller has waited long enough: then it is tried once.
+ */
+export function endFailed(
+  deps: Pick<Deps, 'urgentDb' | 'leases' | 'log'>,
   job: Job,
   made: Made,
-): Promise<Ended | undefined> {
+  error: AppError,
+): Promise<void> {
+  const { code, message, row } = error
+  const stored = { type: row.type, code, message }
+  const write = () =>
+    transaction(deps.urgentDb, async (tx) => {
+      const failed = await fail(tx, runOf(deps, job), stored, upstreamCost(job, made))
+      if (failed !== undefined) await giveBack(tx, failed)
+    })
+  return isDatabaseTrouble(error.cause) ? write() : surely(deps, job, write)
+}
+
+async function surely<T>(
+  { log }: Pick<Deps, 'log'>,
+  job: Job,
+  write: () => Promise<T>,
+): Promise<T> {
   for (const delayMs of END_RETRIES_MS) {
     try {
-      return await end(deps, principal, job, made)
+      return await write()
     } catch (error) {
       if (!isDatabaseTrouble(error)) throw error
-      deps.log.warn({ err: error, generation: job.id }, 'a generation could not be ended; again')
+      log.warn({ err: error, generation: job.id }, 'a generation could not be ended; again')
       await sleep(delayMs)
     }
   }
-  return end(deps, principal, job, made)
+  return write()
 }
+
+const runOf = ({ leases }: Pick<Deps, 'leases'>, { id, paid }: Job): Run => ({
+  id,
+  attempt: paid.attempt,
+  owner: leases.owner,
+})
 
 /**
  * One transaction: the generation's end, its charge and the images' rows, or none of them. Undefined
  * when something else ended or removed it.
  */
 async function end(
-  deps: Pick<Deps, 'db' | 'settings'>,
-  principal: Principal,
+  deps: Pick<Deps, 'urgentDb' | 'settings' | 'leases'>,
   job: Job,
   made: Made,
 ): Promise<Ended | undefined> {
   const { usage: tokens } = made
-  const charge = {
-    userId: principal.userId,
-    keyId: principal.kind === 'key' ? principal.keyId : null,
-    generationId: job.id,
-    mode: job.mode,
-    model: job.model,
-    images: made.images.length,
-    tokens,
-  }
   try {
-    return await transaction(deps.db, async (tx) => {
+    return await transaction(deps.urgentDb, async (tx) => {
       // First, in the order in which a deletion locks; without the account there is nothing to end.
-      if (!(await auth.hold(tx, principal.userId))) throw new EndedMeanwhile()
-      const row = await succeed(tx, job.id, {
+      if (!(await auth.hold(tx, job.paid.userId))) throw new EndedMeanwhile()
+      const row = await succeed(tx, runOf(deps, job), {
         text: made.text,
         warnings: warningsOfResult(job, made.images, made.failures),
         input_tokens: tokens.inputTokens,
         output_tokens: tokens.textOutputTokens + tokens.imageOutputTokens,
-        cost_micros: priceOf(charge),
+        cost_micros: priceOf(job.paid, tokens),
         upstream_cost_micros: upstreamCost(job, made),
       })
       if (row === undefined) throw new EndedMeanwhile()
-      await settle(tx, charge)
+      await settle(tx, job.paid, reservationOf(row), { images: made.images.length, tokens })
+      await expireRecords(tx, job.id)
       return { row, images: await images.record(tx, deps, made.images) }
     })
   } catch (error) {
-    if (error instanceof EndedMeanwhile) return findEnded(deps, principal, job.id)
+    if (error instanceof EndedMeanwhile) return findEnded(deps, job)
     throw error
   }
 }
 
+/** Ends one whose process died, unless that renewed its lease after all; true when it was ended. */
+export const abandon = (
+  deps: Pick<Deps, 'db'>,
+  run: Run,
+  error: StoredError,
+  options: { all: boolean },
+): Promise<boolean> =>
+  transaction(deps.db, async (tx) => {
+    const failed = await failAbandoned(tx, run, error, options)
+    if (failed !== undefined) await giveBack(tx, failed)
+    return failed !== undefined
+  })
+
+/** What a generation that ends without a picture had set aside. */
+export async function giveBack(tx: Tx, row: GenerationRow): Promise<void> {
+  const job = {
+    userId: row.user_id,
+    keyId: row.key_id,
+    generationId: row.id,
+    attempt: row.attempt,
+    mode: row.mode,
+    model: row.model,
+  }
+  await release(tx, job, reservationOf(row))
+  await expireRecords(tx, row.id)
+}
+
+const reservationOf = (row: GenerationRow): Reservation => ({
+  micros: row.reserved_micros,
+  day: row.reserved_on,
+})
+
 /** What the provider has or may have billed us, failed attempts included, in micro-dollars. */
-export const upstreamCost = (job: Pick<Job, 'mode' | 'model'>, made: Made): number =>
-  priceOf({ ...job, tokens: addUsage([made.usage, made.wasted]) })
+const upstreamCost = ({ paid }: Job, made: Made): number =>
+  priceOf(paid, addUsage([made.usage, made.wasted]))
 
 /** The generation as this call ended it before, if it did. */
 async function findEnded(
-  deps: Pick<Deps, 'db'>,
-  principal: Principal,
-  id: string,
+  { urgentDb: db }: Pick<Deps, 'urgentDb'>,
+  { id, paid }: Job,
 ): Promise<Ended | undefined> {
-  const row = await findGeneration(deps.db, { userId: principal.userId, mode: undefined }, id)
-  if (row?.status !== 'succeeded') return undefined
-  return { row, images: await images.listByGeneration(deps.db, principal.userId, [id]) }
+  const row = await findGeneration(db, { userId: paid.userId, mode: undefined }, id)
+  if (row?.status !== 'succeeded' || row.attempt !== paid.attempt) return undefined
+  return { row, images: await images.listByGeneration(db, paid.userId, [id]) }
 }
 
 /** Rolls the transaction back. */

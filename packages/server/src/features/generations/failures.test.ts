@@ -25,7 +25,8 @@ const generate = (prompt: string, on = app) =>
   on.request('POST', '/v1/generate', { token: key, body: { prompt } })
 const read = async (id: string) =>
   (await app.request('GET', `/v1/generations/${id}`, { token: key })).json
-const usageRows = () => app.database.handle.db.selectFrom('usage').select('id').execute()
+const usageRows = () =>
+  app.database.handle.db.selectFrom('usage').select('id').where('kind', '=', 'settle').execute()
 
 /** A failure after the row was committed: it names the generation, which failed and cost nothing. */
 async function expectFailed(answer: TestResponse, code: string): Promise<string> {
@@ -50,13 +51,14 @@ async function expectFailed(answer: TestResponse, code: string): Promise<string>
     .where('id', '=', parseId('gen', id)!)
     .executeTakeFirstOrThrow()
   expect(row).toEqual({ lease_expires_at: null, cost_micros: 0 })
-  expect(
-    await app.database.handle.db
-      .selectFrom('usage')
-      .select('id')
-      .where('generation_id', '=', parseId('gen', id)!)
-      .execute(),
-  ).toEqual([])
+  const ledger = await app.database.handle.db
+    .selectFrom('usage')
+    .select(['kind', 'amount_micros'])
+    .where('generation_id', '=', parseId('gen', id)!)
+    .orderBy('id')
+    .execute()
+  expect(ledger.map(({ kind }) => kind)).toEqual(['reserve', 'release'])
+  expect(ledger[0]!.amount_micros + ledger[1]!.amount_micros).toBe(0)
   return id
 }
 

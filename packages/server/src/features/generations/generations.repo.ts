@@ -1,43 +1,95 @@
-import type { GenerationStatus, Mode, Warning } from '@nanobanana/shared'
-import { type Selectable, sql } from 'kysely'
+import type { Mode, Warning } from '@nanobanana/shared'
+import { type Selectable, sql, type UpdateQueryBuilder, type UpdateResult } from 'kysely'
 import type { Db, Tx } from '../../db/client.ts'
-import type { GenerationsTable, StoredError } from '../../db/schema.ts'
+import type { Database, GenerationsTable, StoredError } from '../../db/schema.ts'
+import type { Leases } from '../../kernel/deps.ts'
+import type { Reservation } from '../usage/usage.service.ts'
 
 export type GenerationRow = Selectable<GenerationsTable>
 
-export interface NewGeneration {
-  id: string
-  user_id: string
-  key_id: string | null
-  mode: Mode
-  model: string
-  prompt: string
-  aspect_ratio: string | null
-  size: string
-  n: number
-  input_images: number
-  output_format: string | null
-  output_quality: number | null
-  seed: number | null
-  thinking_level: string | null
-  parent_id: string | null
-  metadata: Record<string, string>
-  end_user: string | null
-  /** Seconds after which its process is taken to have died. */
-  leaseSeconds: number
+/** The columns that a request decides. */
+export type NewGeneration = Pick<
+  GenerationRow,
+  | 'id'
+  | 'user_id'
+  | 'key_id'
+  | 'mode'
+  | 'model'
+  | 'prompt'
+  | 'aspect_ratio'
+  | 'size'
+  | 'n'
+  | 'input_images'
+  | 'output_format'
+  | 'output_quality'
+  | 'seed'
+  | 'thinking_level'
+  | 'parent_id'
+  | 'metadata'
+  | 'end_user'
+>
+
+/** What sets a generation running: who holds it, and what was set aside for it. */
+export interface Running {
+  leases: Leases
+  reservation: Reservation
 }
 
-export async function insertRunning(tx: Tx, row: NewGeneration): Promise<void> {
-  const { leaseSeconds, metadata, ...columns } = row
+const runningColumns = ({ leases, reservation }: Running) => ({
+  status: 'running' as const,
+  reserved_micros: reservation.micros,
+  reserved_on: reservation.day,
+  lease_owner: leases.owner,
+  lease_expires_at: leaseEnd(leases),
+})
+
+const leaseEnd = ({ seconds }: Leases) => sql<Date>`now() + make_interval(secs => ${seconds}::int)`
+
+export async function insertRunning(tx: Tx, row: NewGeneration, running: Running): Promise<void> {
   await tx
     .insertInto('generations')
-    .values({
-      ...columns,
-      status: 'running',
-      metadata: JSON.stringify(metadata),
-      lease_expires_at: sql<Date>`now() + make_interval(secs => ${leaseSeconds}::int)`,
-    })
+    .values({ ...row, metadata: JSON.stringify(row.metadata), ...runningColumns(running) })
     .execute()
+}
+
+/** Sets a failed generation running for one more attempt; false when another request did. */
+export async function restart(
+  tx: Tx,
+  { id, attempt }: Pick<GenerationRow, 'id' | 'attempt'>,
+): Promise<boolean> {
+  const row = await tx
+    .updateTable('generations')
+    .set({ status: 'running', attempt: attempt + 1, error: null, completed_at: null })
+    .where('id', '=', id)
+    .where('status', '=', 'failed')
+    .where('attempt', '=', attempt)
+    .returning('id')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Whether the run was committed and has not ended. */
+export async function isRunning(db: Db, { id, attempt, owner }: Run): Promise<boolean> {
+  const row = await db
+    .selectFrom('generations')
+    .select('id')
+    .where('id', '=', id)
+    .where('status', '=', 'running')
+    .where('attempt', '=', attempt)
+    .where('lease_owner', '=', owner)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+export async function setRunning(tx: Tx, id: string, running: Running): Promise<void> {
+  await tx.updateTable('generations').set(runningColumns(running)).where('id', '=', id).execute()
+}
+
+/** One run of a generation; writes about it from any other are refused. */
+export interface Run {
+  id: string
+  attempt: number
+  owner: string
 }
 
 export interface Success {
@@ -52,56 +104,106 @@ export interface Success {
 /** Ends a generation that still runs; undefined when something else ended or removed it. */
 export async function succeed(
   tx: Tx,
-  id: string,
+  run: Run,
   result: Success,
 ): Promise<GenerationRow | undefined> {
-  return tx
-    .updateTable('generations')
-    .set({
+  return ofRun(
+    tx.updateTable('generations').set({
       ...result,
       warnings: JSON.stringify(result.warnings),
+      upstream_cost_micros: plusUpstream(result.upstream_cost_micros),
       status: 'succeeded',
-      lease_expires_at: null,
-      completed_at: sql<Date>`now()`,
-    })
-    .where('id', '=', id)
-    .where('status', '=', 'running')
-    .returningAll()
-    .executeTakeFirst()
+      ...ended,
+    }),
+    run,
+  )
 }
 
+/** Ends it as failed; `upstreamCostMicros`: what the provider may bill us all the same. */
 export async function fail(
-  db: Db,
-  id: string,
+  tx: Tx,
+  run: Run,
   error: StoredError,
   upstreamCostMicros: number,
-): Promise<void> {
-  await failing(db, error)
-    .set({ upstream_cost_micros: upstreamCostMicros })
+): Promise<GenerationRow | undefined> {
+  return ofRun(
+    tx.updateTable('generations').set({
+      status: 'failed',
+      error: JSON.stringify(error),
+      upstream_cost_micros: plusUpstream(upstreamCostMicros),
+      ...ended,
+    }),
+    run,
+  )
+}
+
+/** Of earlier attempts too. */
+const plusUpstream = (micros: number) => sql<number>`upstream_cost_micros + ${micros}::bigint`
+
+const ended = { lease_owner: null, lease_expires_at: null, completed_at: sql<Date>`now()` }
+
+const ofRun = (
+  update: UpdateQueryBuilder<Database, 'generations', 'generations', UpdateResult>,
+  { id, attempt, owner }: Run,
+): Promise<GenerationRow | undefined> =>
+  update
     .where('id', '=', id)
+    .where('status', '=', 'running')
+    .where('attempt', '=', attempt)
+    .where('lease_owner', '=', owner)
+    .returningAll()
+    .executeTakeFirst()
+
+/** Puts off the end of the leases of what a process runs. */
+export async function renewLeases(db: Db, leases: Leases): Promise<void> {
+  await db
+    .updateTable('generations')
+    .set({ lease_expires_at: leaseEnd(leases) })
+    .where('id', 'in', [...leases.held.keys()])
+    .where('lease_owner', '=', leases.owner)
     .where('status', '=', 'running')
     .execute()
 }
 
-/** Fails what runs without a living process: past its lease, or all of it when `all` is set. */
-export async function failAbandoned(
-  db: Db,
-  error: StoredError,
-  options: { all: boolean },
-): Promise<string[]> {
-  let query = failing(db, error).where('status', 'in', ['queued', 'running'])
+/** What runs without a living process: past its lease, or all of it when `all` is set. */
+export async function listAbandoned(db: Db, options: { all: boolean }): Promise<Run[]> {
+  let query = db
+    .selectFrom('generations')
+    .select(['id', 'attempt', 'lease_owner'])
+    .where('status', 'in', ['queued', 'running'])
   if (!options.all) query = query.where('lease_expires_at', '<', sql<Date>`now()`)
-  const rows = await query.returning('id').execute()
-  return rows.map((row) => row.id)
+  const rows = await query.limit(1000).execute()
+  return rows.map(({ id, attempt, lease_owner }) => ({ id, attempt, owner: lease_owner ?? '' }))
 }
 
-const failing = (db: Db, error: StoredError) =>
-  db.updateTable('generations').set({
-    status: 'failed',
-    error: JSON.stringify(error),
-    lease_expires_at: null,
-    completed_at: sql<Date>`now()`,
-  })
+/** Ends such a one as failed, if nobody has renewed its lease meanwhile. */
+export async function failAbandoned(
+  tx: Tx,
+  { id, attempt }: Run,
+  error: StoredError,
+  options: { all: boolean },
+): Promise<GenerationRow | undefined> {
+  let query = tx
+    .updateTable('generations')
+    .set({ status: 'failed', error: JSON.stringify(error), ...ended })
+    .where('id', '=', id)
+    .where('attempt', '=', attempt)
+    .where('status', 'in', ['queued', 'running'])
+  if (!options.all) query = query.where('lease_expires_at', '<', sql<Date>`now()`)
+  return query.returningAll().executeTakeFirst()
+}
+
+/** Generations of a key that have not ended, beside the one named. */
+export async function countUnfinished(tx: Tx, keyId: string, beside: string): Promise<number> {
+  const row = await tx
+    .selectFrom('generations')
+    .select(sql<number>`count(*)::int`.as('count'))
+    .where('key_id', '=', keyId)
+    .where('status', 'in', ['queued', 'running'])
+    .where('id', '!=', beside)
+    .executeTakeFirstOrThrow()
+  return row.count
+}
 
 /** Whose generations: an account's, of one mode or of both. */
 export interface Visible {
@@ -123,35 +225,27 @@ export async function findGeneration(
   return query.executeTakeFirst()
 }
 
-export interface Filters {
-  limit: number
-  before: string | undefined
-  status: GenerationStatus | undefined
-  model: string | undefined
-  keyId: string | undefined
-}
-
-/** Newest first, by keyset. */
-export async function listGenerations(
-  db: Db,
-  visible: Visible & { mode: Mode },
-  filters: Filters,
-): Promise<GenerationRow[]> {
-  let query = db
-    .selectFrom('generations')
-    .selectAll()
+/** Removes a generation that has ended, with its images' rows; undefined when there is no such. */
+export async function deleteEnded(
+  tx: Tx,
+  visible: Visible,
+  id: string,
+): Promise<{ id: string } | undefined> {
+  let query = tx
+    .deleteFrom('generations')
     .where('user_id', '=', visible.userId)
-    .where('mode', '=', visible.mode)
-    .orderBy('id', 'desc')
-    .limit(filters.limit)
-  if (filters.before !== undefined) query = query.where('id', '<', filters.before)
-  if (filters.status !== undefined) query = query.where('status', '=', filters.status)
-  if (filters.model !== undefined) query = query.where('model', '=', filters.model)
-  if (filters.keyId !== undefined) query = query.where('key_id', '=', filters.keyId)
-  return query.execute()
+    .where('id', '=', id)
+    .where('status', 'not in', ['queued', 'running'])
+  if (visible.mode !== undefined) query = query.where('mode', '=', visible.mode)
+  return query.returning('id').executeTakeFirst()
 }
 
-/** Removes an account's generations; their images' rows go with them. */
-export async function deleteGenerationsOfUser(tx: Tx, userId: string): Promise<void> {
-  await tx.deleteFrom('generations').where('user_id', '=', userId).execute()
+/** Removes an account's generations with their images' rows; answers those that had not ended. */
+export async function deleteGenerationsOfUser(tx: Tx, userId: string): Promise<GenerationRow[]> {
+  const rows = await tx
+    .deleteFrom('generations')
+    .where('user_id', '=', userId)
+    .returningAll()
+    .execute()
+  return rows.filter(({ status }) => status === 'queued' || status === 'running')
 }

@@ -7,9 +7,10 @@ import {
   ModelList,
   NoInput,
 } from '@nanobanana/shared'
+import { z } from 'zod'
 import { router, scopedProcedure } from '../../kernel/procedures.ts'
 import { generate } from './generate.service.ts'
-import { get, list } from './generations.service.ts'
+import { get, list, remove } from './generations.service.ts'
 import { listModels } from './models.ts'
 
 const tags = ['generations']
@@ -23,15 +24,19 @@ export const generateProcedure = scopedProcedure('generate')
       tags,
       summary: 'Makes images from a prompt, or edits some',
       description:
-        'Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`, `invalid_image`, `payload_too_large`, `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`, `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some of `n` images fail, the others are returned and charged, with a warning. From the moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`. A failed generation costs nothing.',
+        'Waits for the result. With an `Idempotency-Key` a repeat answers the same generation and buys nothing. Errors that matter: `unsupported_parameter`, `model_not_found`, `invalid_image`, `payload_too_large`, `budget_exceeded`, `concurrency_limited`, `idempotency_in_progress`, `idempotency_mismatch`, `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`, `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some of `n` images fail, the others are returned and charged, with a warning. From the moment the generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`. A failed generation costs nothing.',
     },
   })
   .input(GenerateInput)
   .output(Generation)
   .mutation(({ ctx, input }) =>
-    generate(ctx.deps, ctx.principal, input, (id) => {
-      ctx.setHeader('x-generation-id', id)
-      ctx.setHeader('location', ctx.locationOf(`/v1/generations/${id}`))
+    generate(ctx.deps, ctx.principal, input, {
+      idempotencyKey: ctx.header('idempotency-key'),
+      onCommitted: (id) => {
+        ctx.setHeader('x-generation-id', id)
+        ctx.setHeader('location', ctx.locationOf(`/v1/generations/${id}`))
+      },
+      onReplayed: () => ctx.setHeader('idempotent-replayed', 'true'),
     }),
   )
 
@@ -62,6 +67,22 @@ export const generationsRouter = router({
     .input(GenerationIdInput)
     .output(Generation)
     .query(({ ctx, input }) => get(ctx.deps, ctx.principal, input.id)),
+
+  delete: scopedProcedure('generate')
+    .meta({
+      openapi: {
+        method: 'DELETE',
+        path: '/v1/generations/{id}',
+        tags,
+        summary: 'Deletes a generation with its prompt and images',
+        description:
+          'Usage and cost stay in the account’s sums. One that still runs: `not_deletable`.',
+      },
+      status: 204,
+    })
+    .input(GenerationIdInput)
+    .output(z.void())
+    .mutation(({ ctx, input }) => remove(ctx.deps, ctx.principal, input.id)),
 })
 
 export const modelsRouter = router({

@@ -1,17 +1,23 @@
-import type { Generation, ListGenerationsInput } from '@nanobanana/shared'
-import type { Tx } from '../../db/client.ts'
+import { type Generation, type ListGenerationsInput, wordsOf } from '@nanobanana/shared'
+import { transaction, type Tx } from '../../db/client.ts'
 import { AppError } from '../../kernel/app-error.ts'
+import { deleteInBatches } from '../../kernel/batches.ts'
 import type { Deps } from '../../kernel/deps.ts'
-import { idOf, parseId, uuidOf } from '../../kernel/ids.ts'
+import { uuidOf } from '../../kernel/ids.ts'
 import { modeOf, type Principal } from '../../kernel/principal.ts'
 import * as images from '../images/images.service.ts'
+import { cursorOf, parseCursor } from './cursor.ts'
+import { abandon, giveBack } from './ending.ts'
 import {
+  deleteEnded,
   deleteGenerationsOfUser,
-  failAbandoned,
   findGeneration,
   type GenerationRow,
-  listGenerations,
+  listAbandoned,
+  renewLeases,
 } from './generations.repo.ts'
+import { deleteExpiredRecords, deleteRecordsOfUser } from './idempotency.repo.ts'
+import { type Filters, listGenerations } from './list.repo.ts'
 import { render } from './render.ts'
 import { visibleTo } from './visible.ts'
 
@@ -30,25 +36,35 @@ export async function list(
   input: ListGenerationsInput,
 ): Promise<{ data: Generation[]; next_cursor: string | null }> {
   const visible = { userId: principal.userId, mode: modeOf(principal, input.mode) }
-  const rows = await listGenerations(deps.db, visible, {
-    limit: input.limit + 1,
-    before: cursorOf(input.cursor),
-    status: input.status,
-    model:
-      input.model === undefined ? undefined : (deps.catalogue.find(input.model)?.id ?? input.model),
-    keyId: input.key_id === undefined ? undefined : uuidOf(input.key_id),
-  })
+  const rows = await listGenerations(deps.db, visible, filtersOf(deps, input), input.limit + 1)
   const shown = rows.slice(0, input.limit)
   const last = shown.at(-1)
   return {
     data: await renderAll(deps, principal, shown),
-    next_cursor: rows.length > shown.length && last !== undefined ? idOf('gen', last.id) : null,
+    next_cursor: rows.length > shown.length && last !== undefined ? cursorOf(last) : null,
   }
 }
 
+const filtersOf = (
+  { catalogue }: Pick<Deps, 'catalogue'>,
+  input: ListGenerationsInput,
+): Filters => ({
+  before: optional(input.cursor, parseCursor),
+  status: input.status,
+  model: optional(input.model, (name) => catalogue.find(name)?.id ?? name),
+  keyId: optional(input.key_id, uuidOf),
+  words: wordsOf(input.q ?? ''),
+  createdAfter: optional(input.created_after, toDate),
+  createdBefore: optional(input.created_before, toDate),
+})
+
+const optional = <T, U>(value: T | undefined, convert: (value: T) => U): U | undefined =>
+  value === undefined ? undefined : convert(value)
+const toDate = (time: string): Date => new Date(time)
+
 /**
- * Fails generations whose process died. `all`: no other process can be running one, as on an
- * embedded database that was just opened.
+ * Ends generations whose process died. `all`: no other process can be running one, as on an embedded
+ * database that was just opened.
  */
 export async function recoverAbandoned(
   deps: Pick<Deps, 'db'>,
@@ -58,18 +74,47 @@ export async function recoverAbandoned(
     'unavailable',
     'The service was stopped while it ran; nothing was charged.',
   )
-  return (await failAbandoned(deps.db, { type: row.type, code, message }, options)).length
+  let ended = 0
+  for (const run of await listAbandoned(deps.db, options)) {
+    if (await abandon(deps, run, { type: row.type, code, message }, options)) ended++
+  }
+  return ended
 }
 
-/** Removes an account's generations with their images' rows; the objects stay to be deleted. */
-export const deleteAllOf = (tx: Tx, userId: string): Promise<void> =>
-  deleteGenerationsOfUser(tx, userId)
+/** Keeps what this process runs from being taken for abandoned. */
+export async function renew({
+  urgentDb,
+  leases,
+}: Pick<Deps, 'urgentDb' | 'leases'>): Promise<void> {
+  if (leases.held.size > 0) await renewLeases(urgentDb, leases)
+}
 
-function cursorOf(cursor: string | undefined): string | undefined {
-  if (cursor === undefined) return undefined
-  const id = parseId('gen', cursor)
-  if (id !== undefined) return id
-  throw new AppError('invalid_input', 'cursor: is not one of ours.', { param: 'cursor' })
+/** Removes a generation that has ended, with its prompt and images; the ledger stays. */
+export async function remove(
+  deps: Pick<Deps, 'db' | 'objectStore' | 'log'>,
+  principal: Principal,
+  id: string,
+): Promise<void> {
+  const uuid = uuidOf(id)
+  const visible = visibleTo(principal)
+  const objects = await transaction(deps.db, async (tx) => {
+    const stored = await images.objectsOfGeneration(tx, principal.userId, uuid)
+    return (await deleteEnded(tx, visible, uuid)) === undefined ? undefined : stored
+  })
+  if (objects !== undefined) return images.deleteObjects(deps, objects)
+  const left = await findGeneration(deps.db, visible, uuid)
+  throw new AppError(left === undefined ? 'not_found' : 'not_deletable')
+}
+
+/** Removes the records of idempotency whose retention is over; answers how many. */
+export const sweepRecords = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promise<number> =>
+  deleteInBatches((limit) => deleteExpiredRecords(deps.db, limit), signal)
+
+/** Removes an account's generations with their images' rows; the objects stay to be deleted. */
+export async function deleteAllOf(tx: Tx, userId: string): Promise<void> {
+  // Generations before records, in the order in which one that ends locks them.
+  for (const running of await deleteGenerationsOfUser(tx, userId)) await giveBack(tx, running)
+  await deleteRecordsOfUser(tx, userId)
 }
 
 async function renderAll(

@@ -67,19 +67,19 @@ describe('pages', () => {
   test('of twenty are the default', async () => {
     const { json } = await list('')
     expect(json.data).toHaveLength(20)
-    expect(json.next_cursor).toBe(json.data[19].id)
+    expect(json.next_cursor).toEqual(expect.any(String))
   })
 
   test('do not shift when something newer is made meanwhile', async () => {
-    const first = await list('limit=100&mode=test')
+    const first = await list('limit=40&mode=test')
     const { json } = await app.request('POST', '/v1/generate', {
       token: trial.key,
       body: { prompt: 'newer 0' },
     })
     made.test.push(json.id)
-    const rest = await list(`limit=100&mode=test&cursor=${made.test.at(-40)}`)
+    const rest = await list(`limit=100&mode=test&cursor=${first.json.next_cursor}`)
     expect(first.json.data[0].id).toBe(made.test.at(-2))
-    expect(rest.json.data[0].id).toBe(made.test.at(-41))
+    expect(rest.json.data[0].id).toBe(made.test.at(-42))
   })
 
   test('hold a listed generation as reading it alone does', async () => {
@@ -160,7 +160,8 @@ describe('security', () => {
     for (const { status } of [foreign, missing]) expect(status).toBe(404)
     const plain = ({ json }: typeof foreign) => ({ ...json.error, request_id: '' })
     expect(plain(foreign)).toEqual(plain(missing))
-    for (const query of [`cursor=${made.live.at(-1)}`, `key_id=${live.id}`])
+    const { next_cursor: cursor } = (await list('limit=1')).json
+    for (const query of [`cursor=${cursor}`, `key_id=${live.id}`])
       expect((await list(query, stranger.token)).json.data).toEqual([])
   })
 

@@ -10,15 +10,17 @@ import {
   type TokenUsage,
 } from '../../ports/image-provider.ts'
 import * as images from '../images/images.service.ts'
+import type { Job as Paid } from '../usage/usage.service.ts'
 import type { CheckedRequest } from './request.ts'
 import { addUsage, NO_TOKENS } from './tokens.ts'
 
 /** What is being made, after its row was committed. */
 export type Job = CheckedRequest & {
   readonly id: string
-  readonly userId: string
   readonly prompt: string
   readonly images: readonly EncodedImage[]
+  /** As the ledger knows it. */
+  readonly paid: Paid
 }
 
 /** What came of all the calls of a generation. */
@@ -78,7 +80,7 @@ async function makeOne(
     return { failure: failureOf(error, limits), wasted: wasted ?? NO_TOKENS }
   }
   const { bytes, text, usage, wasted = NO_TOKENS } = result
-  const owner = { userId: job.userId, generationId: job.id }
+  const owner = { userId: job.paid.userId, generationId: job.id }
   const output = { format: job.outputFormat, quality: job.outputQuality }
   try {
     return { image: await images.store(deps, owner, bytes, output), text, usage, wasted }

@@ -132,7 +132,7 @@ test('a price of the file is what a live picture costs, and the ledger keeps its
     .select('prices_as_of')
     .where('mode', '=', 'live')
     .execute()
-  expect(rows).toEqual([{ prices_as_of: '2026-12-01' }])
+  expect(rows).toEqual([{ prices_as_of: '2026-12-01' }, { prices_as_of: '2026-12-01' }])
 })
 
 test('a service that is given a faulty file does not start', async () => {
