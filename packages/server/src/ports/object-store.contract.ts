@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   ObjectStoreError,
   type ByteRange,
+  type ListedObject,
   type ObjectStore,
   type ObjectToPut,
 } from './object-store.ts'
@@ -16,7 +17,10 @@ interface Made {
 }
 
 /** What a stand-in for the real server may get wrong through no fault of the adapter. */
-type Flaw = 'answers all for a range of the first byte' | 'tears parallel puts of one key'
+type Flaw =
+  | 'answers all for a range of the first byte'
+  | 'tears parallel puts of one key'
+  | 'takes no signature of a list'
 
 const REFUSED_KEYS = [
   '',
@@ -47,6 +51,13 @@ export function objectOf(
 ): ObjectToPut {
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   return { key, bytes, contentType: 'image/png', sha256, filename: 'img_1.png' }
+}
+
+/** Everything the store lists. */
+export async function listOf(store: ObjectStore): Promise<ListedObject[]> {
+  const found: ListedObject[] = []
+  for await (const object of store.list()) found.push(object)
+  return found
 }
 
 /** What every object store must do. */
@@ -202,6 +213,72 @@ export function objectStoreContract(
       if (address === undefined || address === null) return
       expect(address.expiresAt?.getTime()).toBeLessThan(Date.now())
       expect((await fetch(address.url)).status).toBe(403)
+    })
+
+    const itLists = (title: string, test: () => Promise<void>) =>
+      itUnless('takes no signature of a list', title, test)
+
+    async function listed(): Promise<Map<string, ListedObject>> {
+      return new Map((await listOf(store)).map((object) => [object.key, object]))
+    }
+
+    itLists('lists what is there, with its size and a time by its own clock', async () => {
+      const before = Math.floor((await store.now()).getTime() / 1000) * 1000
+      const kept = await Promise.all([1, 2, 3, 4, 5, 6, 7].map((n) => putSome(Buffer.alloc(n))))
+      const deep = `u/${randomUUID()}/a/b/c.png`
+      await store.put(objectOf(Buffer.alloc(8), deep))
+      const gone = await putSome(Buffer.from('gone'))
+      await store.delete(gone)
+      const all = await listed()
+      expect([...kept, deep].map((key) => all.get(key)?.bytes)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
+      expect(all.has(gone)).toBe(false)
+      const after = (await store.now()).getTime() + 1000
+      for (const key of kept) {
+        const time = all.get(key)?.modifiedAt.getTime()
+        expect(time).toBeGreaterThanOrEqual(before)
+        expect(time).toBeLessThanOrEqual(after)
+      }
+    })
+
+    itLists('lists an object that was put again once, as the newer one', async () => {
+      const key = await putSome(Buffer.from('a long first version'))
+      const first = (await listed()).get(key)
+      await store.put(objectOf(Buffer.from('second'), key))
+      const keys = (await listOf(store)).map((object) => object.key)
+      expect(keys.filter((one) => one === key)).toEqual([key])
+      const second = (await listed()).get(key)
+      expect(second?.bytes).toBe(6)
+      const times = [first, second].map((object) => object?.modifiedAt.getTime() ?? Number.NaN)
+      expect(times).toEqual(times.toSorted((a, b) => a - b))
+      expect(times).not.toContain(Number.NaN)
+    })
+
+    itLists('lists only what lies under its prefix', async () => {
+      const name = randomUUID()
+      const strangers = [`${name}.png`, `v/${name}.png`, `u-${name}/x.png`, `uu/${name}.png`]
+      for (const key of strangers) await store.put(objectOf(Buffer.from('x'), key))
+      const all = await listed()
+      expect(strangers.filter((key) => all.has(key))).toEqual([])
+    })
+
+    itLists('lists from the beginning again after a walk that was left', async () => {
+      const key = await putSome(Buffer.from('x'))
+      for await (const _ of store.list()) break
+      expect((await listed()).has(key)).toBe(true)
+    })
+
+    itLists('lists each object while those before it are deleted and others are put', async () => {
+      const keys = await Promise.all(Array.from({ length: 10 }, () => putSome(Buffer.from('x'))))
+      const found = new Set<string>()
+      for await (const { key } of store.list()) {
+        found.add(key)
+        if (!keys.includes(key)) continue
+        await store.delete(key)
+        await putSome(Buffer.from('later'))
+      }
+      expect(keys.filter((key) => !found.has(key))).toEqual([])
+      const left = await listed()
+      expect(keys.filter((key) => left.has(key))).toEqual([])
     })
 
     it('finds itself usable, each time', async () => {

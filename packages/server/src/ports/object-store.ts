@@ -19,11 +19,21 @@ export interface ObjectUrl {
   readonly expiresAt: Date | null
 }
 
+export interface ListedObject {
+  readonly key: string
+  /** When it was last put, by the store's clock; see `ObjectStore.now`. */
+  readonly modifiedAt: Date
+  readonly bytes: number
+}
+
 /** Inclusive byte offsets, within the object. */
 export interface ByteRange {
   readonly start: number
   readonly end: number
 }
+
+/** Under which the server puts what it keeps for accounts; `list` knows nothing else. */
+export const OBJECT_PREFIX = 'u/'
 
 const KEY = /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/
 const MAX_KEY_LENGTH = 512
@@ -44,7 +54,11 @@ export class ObjectStoreError extends Error {
  *   and no reader ever sees half of it; putting the same key again replaces it;
  * - `read` of a missing key resolves to undefined, `delete` of one resolves;
  * - a key that is not an `isObjectKey` is refused by `put` and is a missing one elsewhere;
- * - `url` resolves to null where the store has no address of its own (inline).
+ * - `url` resolves to null where the store has no address of its own (inline);
+ * - `list` yields, in any order, each object under `OBJECT_PREFIX` that is there from its beginning to
+ *   its end; one that comes or goes meanwhile may be among them. It holds a page at a time, may be
+ *   left at any point, and each call begins anew;
+ * - `now` is the clock by which `modifiedAt` is told. No other clock says how old an object is.
  */
 export interface ObjectStore {
   readonly kind: StorageKind
@@ -52,6 +66,8 @@ export interface ObjectStore {
   read(key: string, range?: ByteRange): Promise<Readable | undefined>
   delete(key: string): Promise<void>
   url(key: string): Promise<ObjectUrl | null>
+  list(): AsyncIterable<ListedObject>
+  now(): Promise<Date>
   /** Rejects with `ObjectStoreError` when the store cannot be used. */
   check(): Promise<void>
 }

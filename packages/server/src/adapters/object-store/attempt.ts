@@ -13,6 +13,19 @@ export async function attempt<T>(
   }
 }
 
+/** The same for what `work` yields; errors of whoever takes it are not its own. */
+export async function* attemptEach<T>(
+  what: string,
+  work: () => AsyncIterable<T>,
+  reason: (error: unknown) => string = codeOf,
+): AsyncGenerator<T> {
+  try {
+    yield* work()
+  } catch (error) {
+    throw new ObjectStoreError(`could not ${what}: ${reason(error)}`, { cause: error })
+  }
+}
+
 /** The code or class of an error; its message where it has neither. */
 export function codeOf(error: unknown): string {
   const { code, name, message } = error as Partial<NodeJS.ErrnoException>

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { objectOf } from '../../ports/object-store.contract.ts'
+import { listOf, objectOf } from '../../ports/object-store.contract.ts'
 import { ObjectStoreError, type ObjectStore } from '../../ports/object-store.ts'
 import { createDiskObjectStore } from './disk.ts'
 
@@ -145,6 +145,30 @@ describe('the store on disk, attacked', () => {
     await expect(createDiskObjectStore({ folder: planted, signUrl })).rejects.toThrow(
       'not a folder',
     )
+    await rm(planted, { recursive: true })
+  })
+
+  it('lists neither links, nor what is behind them, nor pipes, folders and hidden files', async () => {
+    await symlink(join(folder, 'secret.png'), join(root, 'u/me/link.png'))
+    await symlink(folder, join(root, 'u/linked'))
+    await mkdir(join(root, 'u/me/folder.png'))
+    await writeFile(join(root, 'u/me/.hidden'), 'x')
+    await writeFile(join(root, 'u/me/a b.png'), 'x')
+    if (process.platform !== 'win32') execFileSync('mkfifo', [join(root, 'u/me/pipe.png')])
+    const keys = (await listOf(store)).map(({ key }) => key)
+    expect(keys).toEqual(['u/me/a.png'])
+    for (const name of ['link.png', 'folder.png', '.hidden', 'a b.png', 'pipe.png'])
+      await rm(join(root, 'u/me', name), { recursive: true, force: true })
+    await rm(join(root, 'u/linked'))
+  })
+
+  it('lists nothing where the folder of all accounts is a link', async () => {
+    const planted = join(folder, 'planted')
+    await mkdir(planted)
+    await symlink(join(root, 'u'), join(planted, 'u'))
+    const signUrl = (key: string) => ({ url: key, expiresAt: null })
+    const linked = await createDiskObjectStore({ folder: planted, signUrl })
+    expect(await listOf(linked)).toEqual([])
     await rm(planted, { recursive: true })
   })
 

@@ -1,15 +1,28 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, readdir, realpath, rename, rm, stat, unlink } from 'node:fs/promises'
+import {
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import {
   isObjectKey,
+  type ListedObject,
+  OBJECT_PREFIX,
   ObjectStoreError,
   type ObjectStore,
   type ObjectUrl,
 } from '../../ports/object-store.ts'
-import { attempt, codeOf } from './attempt.ts'
+import { attempt, attemptEach, codeOf } from './attempt.ts'
 
 export interface DiskOptions {
   readonly folder: string
@@ -70,13 +83,38 @@ export async function createDiskObjectStore(options: DiskOptions): Promise<Objec
 
     url: async (key) => (isObjectKey(key) ? options.signUrl(key) : null),
 
-    check: () =>
-      attempt('use the folder', async () => {
-        const probe = join(drafts, randomUUID())
-        const file = await open(probe, 'wx', FILE_MODE)
-        await file.close()
-        await rm(probe)
-      }),
+    list: () => attemptEach('list the folder', () => walk(root, OBJECT_PREFIX)),
+
+    now: () => attempt('read the clock', () => writeProbe(drafts)),
+
+    check: () => attempt('use the folder', async () => void (await writeProbe(drafts))),
+  }
+}
+
+/** Files below a folder; neither links nor what is behind them. */
+async function* walk(root: string, prefix: string): AsyncGenerator<ListedObject> {
+  const folder = join(root, prefix, '.')
+  const entries = (await isRealFolder(folder)) ? await ignoreMissing(opendir(folder)) : undefined
+  for await (const { name } of entries ?? []) {
+    const key = prefix + name
+    if (!isObjectKey(key)) continue
+    const found = await ignoreMissing(lstat(join(root, key)))
+    if (found?.isDirectory()) yield* walk(root, `${key}/`)
+    else if (found?.isFile()) yield { key, modifiedAt: found.mtime, bytes: found.size }
+  }
+}
+
+/** Answers the time that the file system, which may be another machine's, gave the file. */
+async function writeProbe(drafts: string): Promise<Date> {
+  const probe = join(drafts, randomUUID())
+  const file = await open(probe, 'wx', FILE_MODE)
+  try {
+    await file.writeFile('probe')
+    await file.sync()
+    return (await file.stat()).mtime
+  } finally {
+    await file.close()
+    await rm(probe)
   }
 }
 

@@ -3,14 +3,18 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/client.ts'
 import {
   isObjectKey,
+  OBJECT_PREFIX,
   ObjectStoreError,
   type ByteRange,
+  type ListedObject,
   type ObjectStore,
 } from '../../ports/object-store.ts'
-import { attempt } from './attempt.ts'
+import { attempt, attemptEach } from './attempt.ts'
+
+const PAGE_LENGTH = 1000
 
 /** Keeps objects in a table of the service's own database, where no other store is configured. */
-export function createInlineObjectStore(db: Db): ObjectStore {
+export function createInlineObjectStore(db: Db, pageLength = PAGE_LENGTH): ObjectStore {
   return {
     kind: 'inline',
 
@@ -27,6 +31,7 @@ export function createInlineObjectStore(db: Db): ObjectStore {
             conflict.column('key').doUpdateSet((given) => ({
               content_type: given.ref('excluded.content_type'),
               bytes: given.ref('excluded.bytes'),
+              modified_at: sql<Date>`now()`,
             })),
           )
           .execute(),
@@ -54,11 +59,36 @@ export function createInlineObjectStore(db: Db): ObjectStore {
 
     url: async () => null,
 
+    list: () => attemptEach('list the table', () => listPages(db, pageLength)),
+
+    now: () =>
+      attempt('read the clock', async () => {
+        const clock = db.selectNoFrom(sql<Date>`now()`.as('time'))
+        return (await clock.executeTakeFirstOrThrow()).time
+      }),
+
     async check() {
       await attempt('use the table', () =>
         db.selectFrom('inline_objects').select('key').limit(1).execute(),
       )
     },
+  }
+}
+
+async function* listPages(db: Db, pageLength: number): AsyncGenerator<ListedObject> {
+  for (let after = ''; ;) {
+    const page = await db
+      .selectFrom('inline_objects')
+      .select(['key', 'modified_at as modifiedAt', sql<number>`octet_length(bytes)`.as('bytes')])
+      .where(sql<boolean>`starts_with(key, ${OBJECT_PREFIX})`)
+      .where('key', '>', after)
+      .orderBy('key')
+      .limit(pageLength)
+      .execute()
+    yield* page
+    const last = page.at(-1)
+    if (last === undefined || page.length < pageLength) return
+    after = last.key
   }
 }
 

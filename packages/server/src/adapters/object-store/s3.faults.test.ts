@@ -130,6 +130,46 @@ describe('the S3 store before a faulty server', () => {
     expect(methods).toEqual(['GET', 'PUT', 'GET'])
   })
 
+  it('lists page by page, again after a fault, and tells where it had to stop', async () => {
+    const urls: (string | undefined)[] = []
+    const page = (key: string, next?: string): RequestListener => {
+      const more =
+        next === undefined ? '' : `<NextContinuationToken>${next}</NextContinuationToken>`
+      const object = `<Key>${key}</Key><LastModified>2026-01-02T03:04:05.000Z</LastModified><Size>7</Size>`
+      const body = `<ListBucketResult>${more}<Contents>${object}</Contents></ListBucketResult>`
+      return (request, response) => {
+        urls.push(request.url)
+        answer(200, body)(request, response)
+      }
+    }
+    const { store } = await storeOn(page('u/a.png', 'one'), reset, page('u/b.png', 'two'), denied)
+    const keys: string[] = []
+    const walk = async () => {
+      for await (const { key } of store.list()) keys.push(key)
+    }
+    await expect(walk()).rejects.toThrow(ObjectStoreError)
+    expect(keys).toEqual(['u/a.png', 'u/b.png'])
+    expect(urls[0]).toContain('prefix=u%2F')
+    expect(urls[1]).toContain('continuation-token=one')
+  })
+
+  it('tells the time by the server, not by this machine', async () => {
+    const { store } = await storeOn((_request, response) =>
+      response
+        .writeHead(200, { date: 'Fri, 02 Jan 2026 03:04:05 GMT' })
+        .end('<ListBucketResult></ListBucketResult>'),
+    )
+    expect(await store.now()).toEqual(new Date('2026-01-02T03:04:05Z'))
+  })
+
+  it('does not guess the time where the server tells none', async () => {
+    const { store } = await storeOn((_request, response) => {
+      response.sendDate = false
+      response.end('<ListBucketResult></ListBucketResult>')
+    })
+    await expect(store.now()).rejects.toThrow(ObjectStoreError)
+  })
+
   it('does not write a probe to a server that is down', async () => {
     const { store, requests } = await storeOn(unavailable)
     await expect(store.check()).rejects.toThrow(ObjectStoreError)

@@ -3,13 +3,15 @@ import type * as S3 from '@aws-sdk/client-s3'
 import type { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import {
   isObjectKey,
+  OBJECT_PREFIX,
   ObjectStoreError,
   type ByteRange,
+  type ListedObject,
   type ObjectStore,
   type ObjectToPut,
   type ObjectUrl,
 } from '../../ports/object-store.ts'
-import { attempt, codeOf } from './attempt.ts'
+import { attempt, attemptEach, codeOf } from './attempt.ts'
 
 export interface S3Options {
   readonly endpoint: string
@@ -23,12 +25,15 @@ export interface S3Options {
   readonly urlTtlSeconds: number
   /** Of one attempt of three; default 30 000. */
   readonly requestTimeoutMs?: number
+  /** Objects in one answer of a list; default 1000, the most that S3 gives. */
+  readonly pageLength?: number
   readonly now: () => Date
 }
 
 const CONNECTION_TIMEOUT_MS = 3000
 const REQUEST_TIMEOUT_MS = 30_000
 const MAX_ATTEMPTS = 3
+const PAGE_LENGTH = 1000
 const PROBE_KEY = 'nanobanana-check'
 
 /** Keeps objects in an S3-compatible bucket (AWS S3, Cloudflare R2, Swift's s3api and others). */
@@ -77,6 +82,21 @@ export function createS3ObjectStore(options: S3Options): ObjectStore {
       return { url: `${options.publicUrl.replace(/\/+$/, '')}/${key}`, expiresAt: null }
     },
 
+    list: () =>
+      attemptEach(
+        `list bucket ${bucket}`,
+        async function* () {
+          yield* listPages(await connected(), options)
+        },
+        reason,
+      ),
+
+    async now() {
+      const { client, s3 } = await connected()
+      const command = new s3.ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1, Prefix: PROBE_KEY })
+      return refusable('read the clock', () => dateOfAnswer(client, command))
+    },
+
     async check() {
       const { client, s3 } = await connected()
       await refusable(`use bucket ${bucket}`, async () => {
@@ -121,6 +141,45 @@ async function connect(options: S3Options): Promise<Connection> {
     },
   })
   return { s3, client, presign: presigner.getSignedUrl }
+}
+
+async function* listPages(
+  { client, s3 }: Connection,
+  { bucket, pageLength = PAGE_LENGTH }: S3Options,
+): AsyncGenerator<ListedObject> {
+  let token: string | undefined
+  do {
+    const page = await client.send(
+      new s3.ListObjectsV2Command({
+        Bucket: bucket,
+        Prefix: OBJECT_PREFIX,
+        MaxKeys: pageLength,
+        ContinuationToken: token,
+      }),
+    )
+    for (const { Key: key, LastModified: modifiedAt, Size: bytes = 0 } of page.Contents ?? []) {
+      if (key !== undefined && modifiedAt !== undefined && isObjectKey(key))
+        yield { key, modifiedAt, bytes }
+    }
+    token = page.NextContinuationToken
+  } while (token !== undefined)
+}
+
+/** Every server must send its time, in the header `Date`. */
+async function dateOfAnswer(client: S3.S3Client, command: S3.ListObjectsV2Command): Promise<Date> {
+  let date: string | undefined
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      date = (result.response as { headers: Record<string, string> }).headers['date']
+      return result
+    },
+    { step: 'deserialize', name: 'readDate', priority: 'low' },
+  )
+  await client.send(command)
+  const time = new Date(date ?? '')
+  if (Number.isNaN(time.getTime())) throw new Error('the server does not tell its time')
+  return time
 }
 
 function putCommand(

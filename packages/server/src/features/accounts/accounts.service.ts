@@ -18,11 +18,12 @@ export async function getMe(
   session: SessionPrincipal,
 ): Promise<Me> {
   const user = await auth.getUser(deps, session.userId)
+  const spent = await spentThisMonth(deps.db, [user.id])
   const limit = user.monthly_limit_micros ?? deps.settings.defaultMonthlyLimitMicros
   return {
     ...auth.renderAccount(user),
     monthly_limit_usd: usdOrNull(limit),
-    spent_this_month_usd: usdOf(await spentThisMonth(deps.db, user.id)),
+    spent_this_month_usd: usdOf(spent.get(user.id) ?? 0),
   }
 }
 

@@ -6,7 +6,7 @@ export type UserRow = Selectable<UsersTable>
 
 /** Registers an account; undefined when the normalised address is taken. */
 export async function insertUser(
-  db: Db,
+  tx: Tx,
   row: {
     id: string
     email: string
@@ -15,7 +15,7 @@ export async function insertUser(
     name: string | null
   },
 ): Promise<UserRow | undefined> {
-  return db
+  return tx
     .insertInto('users')
     .values(row)
     .onConflict((conflict) => conflict.column('email').doNothing())
@@ -23,7 +23,7 @@ export async function insertUser(
     .executeTakeFirst()
 }
 
-export async function findUserByEmail(db: Db, email: string): Promise<UserRow | undefined> {
+export async function findUserByEmail(db: Db | Tx, email: string): Promise<UserRow | undefined> {
   return db.selectFrom('users').selectAll().where('email', '=', email).executeTakeFirst()
 }
 
@@ -71,25 +71,33 @@ export async function hasLiveSession(
   return row?.token_version === token.version
 }
 
-/** Puts one token out of use until it would have ended, and forgets those that have. */
+/** Puts one token out of use until it would have ended; false when it was before. */
 export async function revokeToken(
-  db: Db,
+  tx: Tx,
   token: { jti: string; userId: string; expiresAt: Date },
-): Promise<void> {
-  await db
+): Promise<boolean> {
+  const rows = await tx
     .insertInto('revoked_tokens')
     .values({ jti: token.jti, user_id: token.userId, expires_at: token.expiresAt })
     .onConflict((conflict) => conflict.column('jti').doNothing())
+    .returning('jti')
     .execute()
-  await db
-    .deleteFrom('revoked_tokens')
-    .where('expires_at', '<', sql<Date>`now() - interval '1 day'`)
-    .execute()
+  return rows.length > 0
+}
+
+/** Forgets tokens that have ended by themselves; a day late, for processes whose clock is slow. */
+export async function deleteEndedTokens(db: Db, limit: number): Promise<number> {
+  const { rows } = await sql`
+    delete from revoked_tokens where jti in (
+      select jti from revoked_tokens
+      where expires_at < now() - interval '1 day' limit ${limit}::int for update skip locked
+    ) returning jti`.execute(db)
+  return rows.length
 }
 
 /** Ends every token of an account. */
-export async function raiseTokenVersion(db: Db, userId: string): Promise<void> {
-  await db
+export async function raiseTokenVersion(tx: Tx, userId: string): Promise<void> {
+  await tx
     .updateTable('users')
     .set({ token_version: sql<number>`token_version + 1` })
     .where('id', '=', userId)
@@ -126,36 +134,33 @@ export async function updateHash(
     .execute()
 }
 
-/** Sets a password from the operator's side and ends every token. */
-export async function overwritePassword(db: Db, email: string, hash: string): Promise<boolean> {
-  const result = await db
-    .updateTable('users')
-    .set({ password_hash: hash, token_version: sql<number>`token_version + 1` })
-    .where('email', '=', email)
-    .executeTakeFirst()
-  return result.numUpdatedRows > 0n
-}
-
-export async function setDisabled(db: Db, email: string, disabled: boolean): Promise<boolean> {
-  const result = await db
-    .updateTable('users')
-    .set({ disabled_at: disabled ? sql<Date>`now()` : null })
-    .where('email', '=', email)
-    .executeTakeFirst()
-  return result.numUpdatedRows > 0n
-}
-
-export async function setMonthlyLimit(
-  db: Db,
+/** What an operator changes of an account named by its address; the id, or undefined: there is none. */
+export async function changeUser(
+  tx: Tx,
   email: string,
-  micros: number | null,
-): Promise<boolean> {
-  const result = await db
+  change: UserChange,
+): Promise<string | undefined> {
+  const row = await tx
     .updateTable('users')
-    .set({ monthly_limit_micros: micros })
+    .set(columnsOf(change))
     .where('email', '=', email)
+    .returning('id')
     .executeTakeFirst()
-  return result.numUpdatedRows > 0n
+  return row?.id
+}
+
+export type UserChange =
+  /** Ends every token too. */
+  | { readonly passwordHash: string }
+  | { readonly disabled: boolean }
+  | { readonly monthlyLimitMicros: number | null }
+
+function columnsOf(change: UserChange) {
+  if ('passwordHash' in change) {
+    return { password_hash: change.passwordHash, token_version: sql<number>`token_version + 1` }
+  }
+  if ('disabled' in change) return { disabled_at: change.disabled ? sql<Date>`now()` : null }
+  return { monthly_limit_micros: change.monthlyLimitMicros }
 }
 
 /** Leaves a tombstone: id and time of deletion, no address, no hash. */

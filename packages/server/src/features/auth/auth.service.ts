@@ -1,30 +1,39 @@
 import { timingSafeEqual, createHash } from 'node:crypto'
 import type { AccessToken, Account, LoginInput, RegisterInput } from '@nanobanana/shared'
-import type { Tx } from '../../db/client.ts'
+import { transaction, type Tx } from '../../db/client.ts'
+import type { AuditAction } from '../../db/schema.ts'
 import { AppError } from '../../kernel/app-error.ts'
+import { recordEvent, recordOnceAMinute } from '../../kernel/audit.repo.ts'
+import { deleteInBatches } from '../../kernel/batches.ts'
 import { hostBucket, networkBucket } from '../../kernel/client-address.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { SessionPrincipal } from '../../kernel/principal.ts'
 import {
   buryUser,
+  changeUser,
+  deleteEndedTokens,
   findUser,
   findUserByEmail,
   hasLiveSession,
   holdUser,
   insertUser,
   lockUser,
-  overwritePassword,
   raiseTokenVersion,
   revokeToken,
-  setDisabled,
-  setMonthlyLimit,
   updateHash,
   updatePassword,
+  type UserChange,
   type UserRow,
 } from './auth.repo.ts'
 import { normaliseEmail } from './email.ts'
-import { beginAttempt, forgetAttempts, takeBackAttempt } from './login-attempts.ts'
+import {
+  type Attempt,
+  beginAttempt,
+  forgetAttempts,
+  forgetOldAttempts,
+  takeBackAttempt,
+} from './login-attempts.ts'
 import { checkNewPassword, normalisePassword } from './password.ts'
 import { signToken, TOKEN_SECONDS, verifyToken } from './tokens.ts'
 
@@ -41,14 +50,19 @@ export async function register(
   const email = requireEmail(input.email)
   const password = await requireNewPassword(deps, 'password', input.password, email.normalised)
   await limitRegistrations(deps, client.ip)
-  const user = await insertUser(deps.db, {
+  const row = {
     id: newUuid(),
     email: email.normalised,
     email_display: email.display,
     password_hash: await deps.passwords.hash(password),
     name: input.name ?? null,
+  }
+  const user = await transaction(deps.db, async (tx) => {
+    const inserted = await insertUser(tx, row)
+    if (inserted === undefined) throw new AppError('email_taken', undefined, { param: 'email' })
+    await recordEvent(tx, { action: 'account.registered', userId: row.id })
+    return inserted
   })
-  if (user === undefined) throw new AppError('email_taken', undefined, { param: 'email' })
   return renderAccount(user)
 }
 
@@ -62,14 +76,18 @@ export async function login(
 ): Promise<AccessToken> {
   await limitLogins(deps, client.ip)
   const address = normaliseEmail(input.email)?.normalised
-  if (address !== undefined) await beginAttempt(deps.db, address)
+  const attempt = address === undefined ? undefined : await beginAttempt(deps.db, address)
   const user = address === undefined ? undefined : await findUserByEmail(deps.db, address)
   const { password } = input
-  const { ok, needsRehash } = await comparePassword(deps, { address, user, password })
+  const { ok, needsRehash } = await comparePassword(deps, { attempt, user, password })
   if (!ok || user === undefined || user.disabled_at !== null) {
+    await recordFailure(deps, user, ok)
     throw new AppError('invalid_credentials')
   }
-  await forgetAttempts(deps.db, user.email ?? '')
+  await transaction(deps.db, async (tx) => {
+    await forgetAttempts(tx, user.email ?? '')
+    await recordEvent(tx, { action: 'login.succeeded', userId: user.id })
+  })
   if (needsRehash) deps.background.run('rehash password', () => rehash(deps, user, password))
   const access_token = await signToken(
     deps.secrets,
@@ -102,11 +120,17 @@ export async function authenticate(
 
 /** Ends this one token. */
 export const logout = (deps: Pick<Deps, 'db'>, session: SessionPrincipal): Promise<void> =>
-  revokeToken(deps.db, session)
+  transaction(deps.db, async (tx) => {
+    if (!(await revokeToken(tx, session))) return
+    await recordEvent(tx, { action: 'session.ended', userId: session.userId })
+  })
 
 /** Ends every token of the account. */
-export const logoutAll = (deps: Pick<Deps, 'db'>, session: SessionPrincipal): Promise<void> =>
-  raiseTokenVersion(deps.db, session.userId)
+export const logoutAll = (deps: Pick<Deps, 'db'>, { userId }: SessionPrincipal): Promise<void> =>
+  transaction(deps.db, async (tx) => {
+    await raiseTokenVersion(tx, userId)
+    await recordEvent(tx, { action: 'sessions.ended', userId })
+  })
 
 /** The account's row, or `invalid_token` once it is gone. */
 export async function getUser(deps: Pick<Deps, 'db'>, userId: string): Promise<UserRow> {
@@ -124,9 +148,12 @@ export async function confirmPassword(
   await limitLogins(deps, client.ip)
   const { user, password, param } = check
   const address = user.email ?? ''
-  await beginAttempt(deps.db, address)
-  const { ok } = await comparePassword(deps, { address, user, password })
-  if (!ok) throw new AppError('invalid_credentials', 'The password is wrong.', { param })
+  const attempt = await beginAttempt(deps.db, address)
+  const { ok } = await comparePassword(deps, { attempt, user, password })
+  if (!ok) {
+    await recordEvent(deps.db, { action: 'password.refused', userId: user.id })
+    throw new AppError('invalid_credentials', 'The password is wrong.', { param })
+  }
   await forgetAttempts(deps.db, address)
 }
 
@@ -146,6 +173,7 @@ export async function replacePassword(tx: Tx, user: UserRow, newHash: string): P
   const changed = await updatePassword(tx, { userId, version, newHash })
   // Another change won the race, so what was confirmed may no longer be the password.
   if (!changed) throw new AppError('invalid_credentials')
+  await recordEvent(tx, { action: 'password.changed', userId })
 }
 
 /** Keeps the account from being deleted while the transaction lasts; false when it is gone. */
@@ -159,7 +187,18 @@ export const lock = (tx: Tx, session: Pick<SessionPrincipal, 'userId' | 'tokenVe
   lockUser(tx, session.userId, session.tokenVersion)
 
 /** Leaves a tombstone of the account. */
-export const bury = (tx: Tx, userId: string): Promise<void> => buryUser(tx, userId)
+export async function bury(tx: Tx, userId: string): Promise<void> {
+  await buryUser(tx, userId)
+  await recordEvent(tx, { action: 'account.deleted', userId })
+}
+
+/** Forgets which tokens were ended, once they have ended by themselves; answers how many. */
+export const sweepTokens = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promise<number> =>
+  deleteInBatches((limit) => deleteEndedTokens(deps.db, limit), signal)
+
+/** Forgets failed logins of long ago; answers of how many addresses. */
+export const sweepAttempts = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promise<number> =>
+  deleteInBatches((limit) => forgetOldAttempts(deps.db, limit), signal)
 
 export const renderAccount = (user: UserRow): Account => ({
   id: idOf('user', user.id),
@@ -177,27 +216,56 @@ export async function resetPassword(
 ): Promise<boolean> {
   const address = requireEmail(email).normalised
   const password = await requireNewPassword(deps, 'password', newPassword, address)
-  return overwritePassword(deps.db, address, await deps.passwords.hash(password))
+  const passwordHash = await deps.passwords.hash(password)
+  return change(deps, address, { passwordHash }, 'password.reset')
 }
 
 export const disableUser = (
   deps: Pick<Deps, 'db'>,
   email: string,
   disabled: boolean,
-): Promise<boolean> => setDisabled(deps.db, requireEmail(email).normalised, disabled)
+): Promise<boolean> =>
+  change(
+    deps,
+    requireEmail(email).normalised,
+    { disabled },
+    disabled ? 'account.disabled' : 'account.enabled',
+  )
 
 export const limitUser = (
   deps: Pick<Deps, 'db'>,
   email: string,
   micros: number | null,
-): Promise<boolean> => setMonthlyLimit(deps.db, requireEmail(email).normalised, micros)
+): Promise<boolean> =>
+  change(
+    deps,
+    requireEmail(email).normalised,
+    { monthlyLimitMicros: micros },
+    'account.limit_changed',
+  )
 
 /** Lifts the wait, or the stop, after failed logins. */
-export const unlockUser = async (deps: Pick<Deps, 'db'>, email: string): Promise<boolean> => {
+export const unlockUser = (deps: Pick<Deps, 'db'>, email: string): Promise<boolean> => {
   const { normalised } = requireEmail(email)
-  await forgetAttempts(deps.db, normalised)
-  return (await findUserByEmail(deps.db, normalised)) !== undefined
+  return transaction(deps.db, async (tx) => {
+    await forgetAttempts(tx, normalised)
+    const user = await findUserByEmail(tx, normalised)
+    if (user !== undefined) await recordEvent(tx, { action: 'account.unlocked', userId: user.id })
+    return user !== undefined
+  })
 }
+
+const change = (
+  deps: Pick<Deps, 'db'>,
+  address: string,
+  what: UserChange,
+  action: AuditAction,
+): Promise<boolean> =>
+  transaction(deps.db, async (tx) => {
+    const userId = await changeUser(tx, address, what)
+    if (userId !== undefined) await recordEvent(tx, { action, userId })
+    return userId !== undefined
+  })
 
 function checkRegistrationIsOpen(
   { settings }: Pick<Deps, 'settings'>,
@@ -236,15 +304,30 @@ async function requireNewPassword(
 /** Runs exactly one compare for every kind of account and password, also for none. */
 async function comparePassword(
   deps: Pick<Deps, 'db' | 'passwords'>,
-  attempt: { address: string | undefined; user: UserRow | undefined; password: string },
+  what: { attempt: Attempt | undefined; user: UserRow | undefined; password: string },
 ): ReturnType<Deps['passwords']['verify']> {
   try {
-    return await deps.passwords.verify(attempt.password, attempt.user?.password_hash ?? null)
+    return await deps.passwords.verify(what.password, what.user?.password_hash ?? null)
   } catch (error) {
     // Nothing was guessed, so an overload must not lock anybody out.
-    if (attempt.address !== undefined) await takeBackAttempt(deps.db, attempt.address)
+    if (what.attempt !== undefined) await takeBackAttempt(deps.db, what.attempt)
     throw error
   }
+}
+
+/**
+ * Of an account each failure, which the waits bound; of no account one a minute and nothing of the
+ * address, which may be anybody's, or a password in the wrong field.
+ */
+async function recordFailure(
+  { db }: Pick<Deps, 'db'>,
+  user: UserRow | undefined,
+  rightPassword: boolean,
+): Promise<void> {
+  const action = 'login.failed'
+  if (user === undefined) return recordOnceAMinute(db, { action, detail: 'unknown_account' })
+  const detail = rightPassword ? 'account_disabled' : 'wrong_password'
+  await recordEvent(db, { action, userId: user.id, detail })
 }
 
 /** Stores the password that was just right under the cost in force. */
@@ -280,7 +363,7 @@ async function limitLogins(
   { rateLimiter, settings }: Pick<Deps, 'rateLimiter' | 'settings'>,
   ip: string,
 ): Promise<void> {
-  const rule = { name: 'login', limit: settings.loginPerMinute, windowSeconds: 60 }
+  const rule = { name: 'login', limit: settings.loginPerMinute, windowSeconds: 60, strict: true }
   const result = await rateLimiter.consume(rule, hostBucket(ip))
   if (result.allowed) return
   throw new AppError('login_throttled', undefined, { retryAfterSeconds: result.resetMs / 1000 })

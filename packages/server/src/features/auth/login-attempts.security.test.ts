@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto'
 import bcrypt from 'bcrypt'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type DbHandle, openPostgres } from '../../db/client.ts'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
-import { unlockUser } from './auth.service.ts'
+import { sweepAttempts, unlockUser } from './auth.service.ts'
+import { beginAttempt, takeBackAttempt } from './login-attempts.ts'
+import { findAttempts } from './login-attempts.repo.ts'
 
 const compare = vi.spyOn(bcrypt, 'compare')
 
@@ -197,5 +200,56 @@ describe('AUTH-9: after a hundred failures only the operator helps', () => {
     expect(await unlockUser(app.service.deps, user.email.toUpperCase())).toBe(true)
     expect((await login(user.email, user.password)).status).toBe(200)
     expect(await unlockUser(app.service.deps, 'not-registered@example.com')).toBe(false)
+  })
+})
+
+describe('AUTH-9: what is taken back', () => {
+  const failuresOf = (address: string) => findAttempts(app.database.handle.db, hash(address))
+  const hash = (address: string) => createHash('sha256').update(address).digest()
+
+  test('is one attempt and the wait that it began', async () => {
+    const { db } = app.database.handle
+    await failTimes(4, 'overloaded@example.com')
+    const fifth = await beginAttempt(db, 'overloaded@example.com')
+    await takeBackAttempt(db, fifth)
+    expect(await failuresOf('overloaded@example.com')).toMatchObject({
+      failures: 4,
+      wait_seconds: null,
+    })
+  })
+
+  test('is not the wait that a later attempt began', async () => {
+    const { db } = app.database.handle
+    const address = 'overtaken@example.com'
+    await failTimes(4, address)
+    const slow = await beginAttempt(db, address)
+    await letWaitsEnd()
+    await failTimes(1, address)
+    await takeBackAttempt(db, slow)
+    expect((await failuresOf(address))?.failures).toBe(5)
+    await expectThrottled(address, 'wrong password', 4)
+  })
+})
+
+describe('failures of long ago', () => {
+  const { signal } = new AbortController()
+  const setAge = (days: number) =>
+    sql`update login_attempts set attempted_at = now() - make_interval(days => ${days}::int)`.execute(
+      app.database.handle.db,
+    )
+
+  test('are forgotten after thirty days, but not a stop, which the operator lifts', async () => {
+    const { db } = app.database.handle
+    await db.deleteFrom('login_attempts').execute()
+    await failTimes(1, 'stopped@example.com')
+    await setFailures(100)
+    await failTimes(3, 'long-ago@example.com')
+    await setAge(29)
+    expect(await sweepAttempts(app.service.deps, signal)).toBe(0)
+    await setAge(31)
+    await failTimes(1, 'lately@example.com')
+    expect(await sweepAttempts(app.service.deps, signal)).toBe(1)
+    const left = await db.selectFrom('login_attempts').select('failures').execute()
+    expect(left.map(({ failures }) => failures).toSorted()).toEqual([1, 100])
   })
 })

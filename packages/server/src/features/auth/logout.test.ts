@@ -2,6 +2,7 @@ import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openPostgres } from '../../db/client.ts'
 import { type Account, createTestApp, type TestApp } from '../../../test/harness.ts'
+import { sweepTokens } from './auth.service.ts'
 
 let app: TestApp
 beforeAll(async () => {
@@ -52,7 +53,7 @@ describe('logout', () => {
       .set({ expires_at: new Date(Date.now() - 2 * 86_400_000) })
       .where('jti', '=', jti)
       .execute()
-    await post('/v1/auth/logout', (await app.register()).token)
+    expect(await sweepTokens(app.service.deps, new AbortController().signal)).toBe(1)
     const rows = await db.selectFrom('revoked_tokens').select('jti').execute()
     expect(rows.map((row) => row.jti)).not.toContain(jti)
   })

@@ -78,3 +78,33 @@ export async function listObjects(db: Db | Tx, userId: string): Promise<StoredOb
     .where('user_id', '=', userId)
     .execute()
 }
+
+export async function listObjectsOfGeneration(
+  tx: Tx,
+  userId: string,
+  generationId: string,
+): Promise<StoredObject[]> {
+  return tx
+    .selectFrom('images')
+    .select(['storage', 'object_key'])
+    .where('user_id', '=', userId)
+    .where('generation_id', '=', generationId)
+    .execute()
+}
+
+/** Of those keys under which an image lies, whether its retention is over. */
+export async function findExpiries(
+  db: Db,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, boolean>> {
+  const rows = await db
+    .selectFrom('images')
+    .select(['object_key', isExpired.as('expired')])
+    .where('object_key', 'in', keys)
+    .execute()
+  return new Map(rows.map((row) => [row.object_key, row.expired]))
+}
+
+export async function databaseTime(db: Db): Promise<Date> {
+  return (await db.selectNoFrom(sql<Date>`now()`.as('time')).executeTakeFirstOrThrow()).time
+}

@@ -7,7 +7,12 @@ import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
-import { type ByteRange, type ObjectStore, ObjectStoreError } from '../../ports/object-store.ts'
+import {
+  type ByteRange,
+  type ObjectStore,
+  ObjectStoreError,
+  type StorageKind,
+} from '../../ports/object-store.ts'
 import { finish, type Output } from './finish.ts'
 import {
   findImage,
@@ -16,9 +21,11 @@ import {
   insertImage,
   listImages,
   listObjects,
+  listObjectsOfGeneration,
   type NewImage,
   type StoredObject,
 } from './images.repo.ts'
+import { sweepObjects } from './sweep.ts'
 
 const EXTENSIONS: Record<ImageMimeType, string> = {
   'image/png': 'png',
@@ -99,6 +106,12 @@ export const listByGeneration = (
 export const objectsOf = (db: Db | Tx, userId: string): Promise<StoredObject[]> =>
   listObjects(db, userId)
 
+export const objectsOfGeneration = (
+  tx: Tx,
+  userId: string,
+  generationId: string,
+): Promise<StoredObject[]> => listObjectsOfGeneration(tx, userId, generationId)
+
 /** Removes objects whose rows are gone; what cannot be removed is logged, and the object stays. */
 export async function deleteObjects(
   deps: Pick<Deps, 'objectStore' | 'log'>,
@@ -113,6 +126,16 @@ export async function deleteObjects(
       deps.log.error({ err: error, storage, object_key }, 'an object could not be deleted')
     }
   }
+}
+
+/** Removes from a store what no image needs any more; 0 where it is not configured. */
+export async function sweepStore(
+  deps: Pick<Deps, 'db' | 'objectStore' | 'log'>,
+  kind: StorageKind,
+  signal: AbortSignal,
+): Promise<number> {
+  const store = await storeOf(deps, kind)
+  return store === undefined ? 0 : sweepObjects(deps, store, signal)
 }
 
 /** The store that an image was put in; undefined where it is no longer configured. */

@@ -104,15 +104,18 @@ export async function updateKey(
     .executeTakeFirst()) as KeyRow | undefined
 }
 
-/** Revokes a key, again if need be; false when the account has no such key. */
-export async function revokeKey(db: Db, userId: string, id: string): Promise<boolean> {
-  const result = await db
+export type OwnedKey = Pick<KeyRow, 'id' | 'user_id'>
+
+const revokeKeys = (tx: Tx) =>
+  tx
     .updateTable('api_keys')
     .set({ status: 'revoked' })
-    .where('user_id', '=', userId)
-    .where('id', '=', id)
-    .executeTakeFirst()
-  return result.numUpdatedRows > 0n
+    .where('status', '!=', 'revoked')
+    .returning(['id', 'user_id'])
+
+/** Revokes a key; undefined when the account has none such that is not revoked. */
+export async function revokeKey(tx: Tx, userId: string, id: string): Promise<OwnedKey | undefined> {
+  return revokeKeys(tx).where('user_id', '=', userId).where('id', '=', id).executeTakeFirst()
 }
 
 /** Ends the secrets of a key: the newest lives on for the grace, the others end now. */
@@ -148,6 +151,8 @@ export interface AuthenticatedKey {
   user_id: string
   mode: Mode
   scopes: Scope[]
+  requests_per_minute: number | null
+  max_concurrency: number | null
   /** Its last use is unknown or more than a minute ago. */
   last_use_stale: boolean
 }
@@ -166,6 +171,7 @@ export async function findLiveKey(
     .innerJoin('api_keys as k', 'k.id', 's.key_id')
     .innerJoin('users as u', 'u.id', 'k.user_id')
     .select(['s.digest', 'k.id', 'k.user_id', 'k.mode', 'k.scopes'])
+    .select(['k.requests_per_minute', 'k.max_concurrency'])
     .select(
       sql<boolean>`coalesce(k.last_used_at < now() - interval '1 minute', true)`.as(
         'last_use_stale',
@@ -175,6 +181,38 @@ export async function findLiveKey(
     .where(sql<boolean>`coalesce(s.expires_at > now(), true)`)
     .where(usable)
     .executeTakeFirst()
+}
+
+/** Why the secret behind one of the digests is refused; undefined for one that never was a key's. */
+export async function findRefusal(
+  db: Db,
+  digests: readonly Uint8Array[],
+): Promise<(OwnedKey & { detail: string }) | undefined> {
+  const detail = sql<string | null>`case
+    when u.disabled_at is not null then 'account_disabled'
+    when k.status <> 'active' then k.status
+    when k.expires_at <= now() then 'expired'
+    when s.expires_at <= now() then 'rotated' end`
+  const row = await db
+    .selectFrom('api_key_secrets as s')
+    .innerJoin('api_keys as k', 'k.id', 's.key_id')
+    .innerJoin('users as u', 'u.id', 'k.user_id')
+    .select(['k.id', 'k.user_id', detail.as('detail')])
+    .where('s.digest', 'in', digests)
+    .executeTakeFirst()
+  return row?.detail == null ? undefined : { ...row, detail: row.detail }
+}
+
+/** Locks a key that is neither revoked nor disabled; false when there is none. */
+export async function lockKey(tx: Tx, id: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', '=', id)
+    .where('status', '=', 'active')
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /** Notes a use, at most once a minute. */
@@ -188,7 +226,7 @@ export async function touchKey(db: Db, id: string): Promise<void> {
 }
 
 // A rotated key is judged by its newest secret, the one without an end.
-const selectOfOtherPeppers = (db: Db, pepperIds: readonly string[]) =>
+const selectOfOtherPeppers = (db: Db | Tx, pepperIds: readonly string[]) =>
   db
     .selectFrom('api_key_secrets as s')
     .innerJoin('api_keys as k', 'k.id', 's.key_id')
@@ -208,26 +246,19 @@ export async function countKeysOfOtherPeppers(
   return row.count
 }
 
-/** Revokes what `countKeysOfOtherPeppers` counts; answers how many. */
+/** Revokes what `countKeysOfOtherPeppers` counts. */
 export async function revokeKeysOfOtherPeppers(
-  db: Db,
+  tx: Tx,
   pepperIds: readonly string[],
-): Promise<number> {
-  const result = await db
-    .updateTable('api_keys')
-    .set({ status: 'revoked' })
-    .where('id', 'in', selectOfOtherPeppers(db, pepperIds).select('k.id'))
-    .executeTakeFirst()
-  return Number(result.numUpdatedRows)
+): Promise<OwnedKey[]> {
+  return revokeKeys(tx)
+    .where('id', 'in', selectOfOtherPeppers(tx, pepperIds).select('k.id'))
+    .execute()
 }
 
-/** Revokes every key of an account. */
-export async function revokeKeysOfUser(tx: Tx, userId: string): Promise<void> {
-  await tx
-    .updateTable('api_keys')
-    .set({ status: 'revoked' })
-    .where('user_id', '=', userId)
-    .execute()
+/** Revokes every key of an account that is not revoked. */
+export async function revokeKeysOfUser(tx: Tx, userId: string): Promise<OwnedKey[]> {
+  return revokeKeys(tx).where('user_id', '=', userId).execute()
 }
 
 /** Ends every key of an account and forgets its secrets and names. */

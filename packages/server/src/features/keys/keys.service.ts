@@ -8,13 +8,20 @@ import type {
   UpdateKeyInput,
 } from '@nanobanana/shared'
 import { transaction, type Tx } from '../../db/client.ts'
+import type { AuditAction } from '../../db/schema.ts'
 import { AppError } from '../../kernel/app-error.ts'
+import {
+  type AuditEvent,
+  recordEvent,
+  recordEvents,
+  recordOnceAMinute,
+} from '../../kernel/audit.repo.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId, uuidOf } from '../../kernel/ids.ts'
 import { microsOrNull, usdOf, usdOrNull } from '../../kernel/money.ts'
 import type { KeyPrincipal, SessionPrincipal } from '../../kernel/principal.ts'
 import * as auth from '../auth/auth.service.ts'
-import { spentThisMonthByKey } from '../usage/usage.service.ts'
+import { spentThisMonth } from '../usage/usage.service.ts'
 import { digestOf, displayPrefix, generateKey, hasKeyForm, matchesStored } from './key-secret.ts'
 import {
   countKeys,
@@ -22,10 +29,13 @@ import {
   deleteKeysOfUser,
   findKey,
   findLiveKey,
+  findRefusal,
   insertKey,
   insertSecret,
   type KeyRow,
   listKeys,
+  lockKey,
+  type OwnedKey,
   retireSecrets,
   revokeKey,
   revokeKeysOfOtherPeppers,
@@ -63,6 +73,7 @@ export async function create(
     })
     await storeSecret(tx, deps, inserted.id, key)
     await refuseTooMany(tx, owner)
+    await recordEvent(tx, eventOf('key.created', inserted))
     return inserted
   })
   return { ...render(row, 0), key }
@@ -79,9 +90,8 @@ export async function list(
   }
   const rows = await listKeys(deps.db, owner.userId, { limit: input.limit + 1, before })
   const shown = rows.slice(0, input.limit)
-  const spent = await spentThisMonthByKey(
+  const spent = await spentThisMonth(
     deps.db,
-    owner.userId,
     shown.map((row) => row.id),
   )
   const last = shown.at(-1)
@@ -128,13 +138,21 @@ export async function update(
     if (changed === undefined) return refuseAbsentOrRevoked(tx, owner, id)
     // A later expiry brings an expired key back.
     await refuseTooMany(tx, owner)
+    const detail = Object.keys(changes).join()
+    await recordEvent(tx, { ...eventOf('key.updated', changed), detail })
     return changed
   })
   return renderWithSpend(deps, row)
 }
 
+/** Revokes a key; one that is revoked stays so. */
 export async function revoke(deps: Pick<Deps, 'db'>, owner: Owner, id: string): Promise<void> {
-  if (!(await revokeKey(deps.db, owner.userId, uuidOf(id)))) throw new AppError('not_found')
+  const { userId } = owner
+  await transaction(deps.db, async (tx) => {
+    const row = await revokeKey(tx, userId, uuidOf(id))
+    if (row !== undefined) return recordEvent(tx, eventOf('key.revoked', row))
+    if ((await findKey(tx, userId, uuidOf(id))) === undefined) throw new AppError('not_found')
+  })
 }
 
 /** Gives the key a new secret; its id, limits and usage stay. */
@@ -153,6 +171,7 @@ export async function rotate(
     await retireSecrets(tx, id, input.grace_seconds)
     await storeSecret(tx, deps, id, secret)
     await setPrefix(tx, id, displayPrefix(secret))
+    await recordEvent(tx, eventOf('key.rotated', found))
     return { row: { ...found, prefix: displayPrefix(secret) }, key: secret }
   })
   return { ...(await renderWithSpend(deps, row)), key }
@@ -166,7 +185,10 @@ export async function authenticate(
   if (!hasKeyForm(key)) return undefined
   const digests = deps.secrets.peppers.map((pepper) => digestOf(key, pepper))
   const row = await findLiveKey(deps.db, digests)
-  if (row === undefined || !matchesStored(digests, row.digest)) return undefined
+  if (row === undefined || !matchesStored(digests, row.digest)) {
+    deps.background.run('record a refused key', () => recordRefusal(deps, digests))
+    return undefined
+  }
   if (row.last_use_stale) deps.background.run('touch key', () => touchKey(deps.db, row.id))
   return {
     kind: 'key',
@@ -174,8 +196,27 @@ export async function authenticate(
     keyId: row.id,
     mode: row.mode,
     scopes: row.scopes,
+    requestsPerMinute: row.requests_per_minute,
+    maxConcurrency: row.max_concurrency,
   }
 }
+
+/** Of a key that once worked; a text that was never one leaves nothing. */
+async function recordRefusal(
+  { db }: Pick<Deps, 'db'>,
+  digests: readonly Uint8Array[],
+): Promise<void> {
+  const refusal = await findRefusal(db, digests)
+  if (refusal === undefined) return
+  const { detail } = refusal
+  await recordOnceAMinute(db, { ...eventOf('key.refused', refusal), detail })
+}
+
+/**
+ * Makes calls of one key go one after the other while the transaction lasts; false when the key no
+ * longer works.
+ */
+export const lock = (tx: Tx, keyId: string): Promise<boolean> => lockKey(tx, keyId)
 
 /** Keys that nothing but a missing pepper keeps from working. */
 export const countUnreadable = ({ db, secrets }: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>
@@ -183,14 +224,32 @@ export const countUnreadable = ({ db, secrets }: Pick<Deps, 'db' | 'secrets'>): 
 
 /** Revokes them, for an operator whose secret is lost; answers how many. */
 export const revokeUnreadable = ({ db, secrets }: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>
-  revokeKeysOfOtherPeppers(db, pepperIds(secrets))
+  transaction(db, async (tx) => {
+    const revoked = await revokeKeysOfOtherPeppers(tx, pepperIds(secrets))
+    await recordEvents(tx, revokedFor(revoked, 'unreadable'))
+    return revoked.length
+  })
 
 const pepperIds = ({ peppers }: Deps['secrets']) => peppers.map((pepper) => pepper.id)
 
 /** Revokes every key of an account. */
-export const revokeAllOf = (tx: Tx, userId: string): Promise<void> => revokeKeysOfUser(tx, userId)
+export async function revokeAllOf(tx: Tx, userId: string): Promise<void> {
+  await recordEvents(tx, revokedFor(await revokeKeysOfUser(tx, userId), 'password_changed'))
+}
 
-export const deleteAllOf = (tx: Tx, userId: string): Promise<void> => deleteKeysOfUser(tx, userId)
+export async function deleteAllOf(tx: Tx, userId: string): Promise<void> {
+  await recordEvents(tx, revokedFor(await revokeKeysOfUser(tx, userId), 'account_deleted'))
+  await deleteKeysOfUser(tx, userId)
+}
+
+const eventOf = (action: AuditAction, { id: keyId, user_id: userId }: OwnedKey): AuditEvent => ({
+  action,
+  userId,
+  keyId,
+})
+
+const revokedFor = (rows: readonly OwnedKey[], detail: string): AuditEvent[] =>
+  rows.map((row) => ({ ...eventOf('key.revoked', row), detail }))
 
 async function storeSecret(
   tx: Tx,
@@ -239,7 +298,7 @@ const statusOf = (row: KeyRow): KeyStatus =>
   row.status !== 'revoked' && row.expired ? 'expired' : row.status
 
 async function renderWithSpend(deps: Pick<Deps, 'db'>, row: KeyRow): Promise<ApiKey> {
-  const spent = await spentThisMonthByKey(deps.db, row.user_id, [row.id])
+  const spent = await spentThisMonth(deps.db, [row.id])
   return render(row, spent.get(row.id) ?? 0)
 }
 
