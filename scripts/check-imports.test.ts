@@ -60,6 +60,16 @@ describe('red: each rule, planted', () => {
     ],
     ['the router enters app', { 'router.ts': use('./app.ts'), 'app.ts': x }, 'router.ts:1 floors'],
     [
+      'the checker enters the rules that it checks',
+      { 'check/a.ts': use(`../${usage}.service.ts`), [`${usage}.service.ts`]: x },
+      'check/a.ts:1 floors',
+    ],
+    [
+      'the checker enters the kernel beside it',
+      { 'check/a.ts': use('../kernel/b.ts'), 'kernel/b.ts': x },
+      'check/a.ts:1 floors',
+    ],
+    [
       'http enters app beside it',
       { 'http/a.ts': use('../app.ts'), 'app.ts': x },
       'http/a.ts:1 floors',
@@ -424,7 +434,7 @@ describe('the command', () => {
     )
     expect(stderr.trim().split('\n')).toEqual([
       'packages/server/src/ports/a.ts:1  floors  ports may not enter kernel, which is above it',
-      'packages/server/src/ports/a.ts:2  libraries  kysely belongs in db/, *.repo.ts, adapters/',
+      'packages/server/src/ports/a.ts:2  libraries  kysely belongs in db/, *.repo.ts, adapters/, check/',
     ])
     expect(status).toBe(1)
   })

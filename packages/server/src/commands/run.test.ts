@@ -44,6 +44,13 @@ test('migrate says that the schema is up to date', async () => {
   expect(await run(['migrate'])).toEqual({ code: 0, output: 'The schema is up to date.' })
 })
 
+test('sweep says of each task what it removed', async () => {
+  const { code, output } = await run(['sweep'])
+  expect(code).toBe(0)
+  expect(output).toContain('disk objects: 0 removed\ns3 objects: 0 removed')
+  expect((await run(['sweep', 'all'])).code).toBe(64)
+})
+
 test('user disable refuses the account, and --undo lets it in again', async () => {
   expect(await run(['user', 'disable', EMAIL])).toEqual({ code: 0, output: 'Done.' })
   expect(await login()).toBe(401)

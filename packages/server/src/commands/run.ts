@@ -1,16 +1,20 @@
 import { parseArgs } from 'node:util'
 import { readConfig } from '../app.ts'
 import { BootError, type Config } from '../config.ts'
+import { checkCommand } from './check.ts'
 import { consoleIo, type Io, type Print } from './io.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { serve } from './serve.ts'
+import { sweepCommand } from './sweep.ts'
 import { userCommand } from './user.ts'
 
 const USAGE = `Usage: nanobanana-server <command>
 
   serve                                    runs the service (the default)
   migrate                                  brings the database schema up to date
+  check [--json]                           looks for what is wrong in the ledger and the stored images
+  sweep                                    removes stored objects and records that nobody needs any more
   user reset-password EMAIL                sets a password, read from standard input
   user disable EMAIL [--undo]              refuses every credential of an account, or no longer
   user set-limit EMAIL USD|none            sets the monthly spending limit; none: the server's default
@@ -49,6 +53,8 @@ async function dispatch(args: readonly string[], io: Io, load: () => Config): Pr
     return 0
   }
   if (command === 'migrate' && rest.length === 0) return migrateCommand(load(), io)
+  if (command === 'sweep' && rest.length === 0) return sweepCommand(load(), io)
+  if (command === 'check' && rest.length === 0) return checkCommand(load(), values, io)
   if (command === 'keys' && rest.join(' ') === 'revoke-unreadable') return keysCommand(load(), io)
   if (command === 'user')
     return (await userCommand(load, rest, values, io)) ?? say(io.fail, EX_USAGE)
@@ -65,7 +71,11 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { help: { type: 'boolean', short: 'h' }, undo: { type: 'boolean' } },
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        undo: { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
     })
   } catch {
     return { values: { help: false, undo: false }, positionals: ['?'] }
