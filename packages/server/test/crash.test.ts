@@ -31,6 +31,9 @@ async function start(dataDir: string): Promise<Server> {
       LOG_LEVEL: 'error',
       RATE_LIMIT_REGISTER_PER_HOUR: '10000',
       RATE_LIMIT_LOGIN_PER_MINUTE: '10000',
+      RATE_LIMIT_RPM: '1000000',
+      RATE_LIMIT_ACCOUNT_RPM: '1000000',
+      RATE_LIMIT_IP_RPM: '1000000',
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -109,7 +109,10 @@ const WAYS: Record<ErrorCode, (() => Promise<TestResponse>) | string> = {
   invalid_credentials: () => post('/v1/auth/login', { email: 'x@example.org', password: 'wrong' }),
   invalid_token: () => get('/v1/auth/me', 'x'),
   invalid_api_key: () => get('/v1/models', 'nb_live_x'),
-  budget_exceeded: 'budgets are not enforced yet',
+  budget_exceeded: async () => {
+    const { key } = await app.createKey(alice, { mode: 'live', monthly_limit_usd: 0 })
+    return post('/v1/generate', { prompt: 'x', ...SMALL }, key)
+  },
   insufficient_scope: () => get('/v1/usage', readKey),
   key_required: 'there are no OpenAI-compatible routes yet',
   session_required: () => get('/v1/auth/me', readKey),
@@ -131,12 +134,21 @@ const WAYS: Record<ErrorCode, (() => Promise<TestResponse>) | string> = {
     const account = await app.register()
     return repeat(26, () => post('/v1/keys', { name: 'x' }, account.token))
   },
-  idempotency_in_progress: 'there is no Idempotency-Key yet',
+  idempotency_in_progress: 'a repeat waits for seconds first: see idempotency.test.ts',
   not_cancelable: 'generations cannot be canceled yet',
   not_deletable: 'generations cannot be deleted yet',
   content_blocked: () => generateWith('#sandbox:content_blocked'),
   no_image: () => generateWith('#sandbox:no_image'),
-  idempotency_mismatch: 'there is no Idempotency-Key yet',
+  idempotency_mismatch: async () => {
+    const twin = (prompt: string) =>
+      app.request('POST', '/v1/generate', {
+        token: alice.token,
+        body: { prompt, ...SMALL, mode: 'test' },
+        headers: { 'idempotency-key': 'mismatch' },
+      })
+    await twin('x')
+    return twin('y')
+  },
   upstream_failed: failing('upstream_failed'),
   upstream_invalid: failing('upstream_invalid'),
   rate_limited: () => {
@@ -145,7 +157,7 @@ const WAYS: Record<ErrorCode, (() => Promise<TestResponse>) | string> = {
   },
   login_throttled: () =>
     repeat(7, () => post('/v1/auth/login', { email: 'y@example.org', password: 'wrong' })),
-  concurrency_limited: 'concurrency is not limited yet',
+  concurrency_limited: 'it takes a call that hangs: see idempotency.test.ts',
   internal: () => withDeps({ db: brokenDb(new Error('x')) }, () => get('/v1/models', readKey)),
   provider_not_configured: () =>
     withDeps({ providers: { test: app.service.deps.providers.test } }, () =>
@@ -310,7 +322,7 @@ describe('OUT-1: headers', () => {
       [requestText('GET *'), 404],
       [requestText('GET http://elsewhere.test/nowhere'), 404],
       [requestText('POST /v1/auth/login', ['Content-Length: x']), 400],
-      [requestText('POST /v1/auth/login', ['Transfer-Encoding: x']), 415],
+      [requestText('POST /v1/auth/login', ['Transfer-Encoding: x']), 400],
       [requestText('POST /v1/auth/login', ['Expect: nonsense', 'Content-Length: 0']), 400],
     ]
     for (const [text, status] of cases) {

@@ -65,6 +65,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   generate: () => ({ prompt: 'a banana', ...SMALL }),
   'generations.list': () => ({ limit: 2 }),
   'generations.get': () => ({ id: missingId('gen') }),
+  'generations.delete': () => ({ id: missingId('gen') }),
   'models.list': () => ({}),
   'usage.get': () => ({ group_by: 'model' }),
 }

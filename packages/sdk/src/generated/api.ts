@@ -107,6 +107,12 @@ export interface GenerationsApi {
   list(input?: ListGenerationsInput, options?: CallOptions): Promise<GenerationPage>
   /** Reads a generation, with fresh image URLs. */
   get(input: GenerationIdInput, options?: CallOptions): Promise<Generation>
+  /**
+   * Deletes a generation with its prompt and images.
+   *
+   * Usage and cost stay in the account’s sums. One that still runs: `not_deletable`.
+   */
+  delete(input: GenerationIdInput, options?: CallOptions): Promise<void>
 }
 
 export interface ModelsApi {
@@ -129,8 +135,10 @@ export interface Api {
   /**
    * Makes images from a prompt, or edits some.
    *
-   * Waits for the result. Errors that matter: `unsupported_parameter`, `model_not_found`,
-   * `invalid_image`, `payload_too_large`, `content_blocked`, `no_image`, `provider_not_configured`,
+   * Waits for the result. With an `Idempotency-Key` a repeat answers the same generation and buys
+   * nothing. Errors that matter: `unsupported_parameter`, `model_not_found`, `invalid_image`,
+   * `payload_too_large`, `budget_exceeded`, `concurrency_limited`, `idempotency_in_progress`,
+   * `idempotency_mismatch`, `content_blocked`, `no_image`, `provider_not_configured`,
    * `upstream_unavailable`, `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some
    * of `n` images fail, the others are returned and charged, with a warning. From the moment the
    * generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`.

@@ -260,6 +260,15 @@ export interface ListGenerationsInput {
   /** Id or alias of a model; `GET /v1/models` has them all. */
   model?: ModelName
   key_id?: string
+  /**
+   * Words that must all occur in the prompt, in upper or lower case, also inside other words. Up to
+   * 10 words, 200 characters.
+   */
+  q?: string
+  /** RFC 3339 time: only what was made then or later. */
+  created_after?: string
+  /** RFC 3339 time: only what was made before it. */
+  created_before?: string
 }
 
 export interface ListKeysInput {

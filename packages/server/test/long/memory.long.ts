@@ -53,6 +53,8 @@ beforeAll(async () => {
       GEMINI_BASE_URL: provider.url,
       RATE_LIMIT_CONCURRENCY: '1000',
       RATE_LIMIT_RPM: '100000',
+      RATE_LIMIT_ACCOUNT_RPM: '100000',
+      RATE_LIMIT_IP_RPM: '100000',
     }),
   )
   key = await createLiveKey(server.url)
