@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 const MAIN = join(import.meta.dirname, '../src/main.ts')
-const ROUNDS = 3
+const ROUNDS = 2
 
 /** Who was told what, over all rounds: what must still be true after each kill. */
 interface Acknowledged {
