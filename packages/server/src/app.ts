@@ -114,10 +114,8 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const embedded = database.engine === 'pglite'
   const recovered = await recoverAbandoned(deps, { all: embedded })
   if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')
-  if (!embedded) {
-    const timers = [recoverRegularly(deps), renewRegularly(deps)]
-    opened.defer(() => timers.forEach(clearInterval))
-  }
+  const timers = [recoverRegularly(deps), renewRegularly(deps)]
+  opened.defer(() => timers.forEach(clearInterval))
   opened.defer(startSweeper(deps))
   for (const warning of bootWarnings(config)) log.warn(warning)
   const owned = opened.move()

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -132,7 +133,10 @@ describe('IN-1: all uploads together have a bound', () => {
     const socket = connect(server.port, '127.0.0.1')
     await new Promise((done) => socket.once('connect', done))
     socket.on('error', () => {})
-    socket.write(head('/v1/look', [credential, ...lines]) + body)
+    socket.write(head('/v1/look', [credential, ...lines, 'Expect: 100-continue']))
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 100 /)
+    socket.write(body)
     return socket
   }
   const end = (socket: Socket) => {

@@ -415,7 +415,7 @@ describe.each(['disk', 'inline'])('finds what is wrong with the objects of %s:',
   })
 
   async function age(key: string): Promise<void> {
-    const old = new Date(Date.now() - 25 * 3_600_000)
+    const old = new Date(Date.now() - 27 * 3_600_000)
     if (STORAGE === 'disk') return utimes(join(other.dataDir, 'files', key), old, old)
     const { db } = other.database.handle
     await sql`update inline_objects set modified_at = ${old} where key = ${key}`.execute(db)

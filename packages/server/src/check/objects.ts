@@ -6,8 +6,8 @@ import type { CurrentObjectStore, ObjectStore, StorageKind } from '../ports/obje
 import type { Violation } from './violation.ts'
 
 const PAGE = 500
-/** An object without a row may be on its way to one, until it is this old. */
-const SWEEP_AGE_MS = 24 * 3_600_000
+/** The sweeper removes what is older than 24 h, and comes by every hour or so. */
+const SWEEP_AGE_MS = 26 * 3_600_000
 const FIRST_UUID = '00000000-0000-0000-0000-000000000000'
 
 interface Image {
@@ -84,7 +84,7 @@ async function* findOrphansIn(db: Db, store: ObjectStore): AsyncIterable<Violati
     const orphans = await withoutRow(db, store.kind, page)
     page = []
     return orphans.map((key): Violation => {
-      const what = `an object in ${store.kind} is older than 24 hours and has no image`
+      const what = `an object in ${store.kind} is older than a day and has no image`
       return { invariant: 'I4', what, ids: [key] }
     })
   }

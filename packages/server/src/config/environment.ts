@@ -85,18 +85,12 @@ export type Values = { readonly [K in Name]: (typeof FIELDS)[K]['_zod']['output'
 
 /** Checked already, so that a mistake shows at once, but without effect in this version. */
 export const INERT_NAMES: readonly Name[] = [
-  'REDIS_URL',
   'METRICS_PORT',
   'DRAIN_DELAY',
   'SYNC_TIMEOUT',
   'WORKERS',
   'QUEUE_MAX',
   'QUEUE_MAX_PER_ACCOUNT',
-  'RATE_LIMIT_RPM',
-  'RATE_LIMIT_CONCURRENCY',
-  'RATE_LIMIT_IP_RPM',
-  'RATE_LIMIT_ACCOUNT_RPM',
-  'RATE_LIMIT_STORE',
   'WEBHOOK_ALLOW_PRIVATE',
 ]
 

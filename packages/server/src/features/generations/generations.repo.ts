@@ -1,4 +1,4 @@
-import type { Mode, Warning } from '@nanobanana/shared'
+import type { GenerationStatus, Mode, Warning } from '@nanobanana/shared'
 import { type Selectable, sql, type UpdateQueryBuilder, type UpdateResult } from 'kysely'
 import type { Db, Tx } from '../../db/client.ts'
 import type { Database, GenerationsTable, StoredError } from '../../db/schema.ts'
@@ -81,8 +81,17 @@ export async function isRunning(db: Db, { id, attempt, owner }: Run): Promise<bo
   return row !== undefined
 }
 
-export async function setRunning(tx: Tx, id: string, running: Running): Promise<void> {
-  await tx.updateTable('generations').set(runningColumns(running)).where('id', '=', id).execute()
+export async function setRunning(
+  tx: Tx,
+  { id, model, size }: Pick<NewGeneration, 'id' | 'model' | 'size'>,
+  running: Running,
+): Promise<void> {
+  await tx
+    .updateTable('generations')
+    // The defaults may be others than at the first attempt.
+    .set({ model, size, ...runningColumns(running) })
+    .where('id', '=', id)
+    .execute()
 }
 
 /** One run of a generation; writes about it from any other are refused. */
@@ -165,13 +174,20 @@ export async function renewLeases(db: Db, leases: Leases): Promise<void> {
     .execute()
 }
 
-/** What runs without a living process: past its lease, or all of it when `all` is set. */
-export async function listAbandoned(db: Db, options: { all: boolean }): Promise<Run[]> {
+/**
+ * What runs without a living process: past its lease, or all of it when `all` is set; a thousand at
+ * most, beside those named.
+ */
+export async function listAbandoned(
+  db: Db,
+  options: { all: boolean; beside: readonly string[] },
+): Promise<Run[]> {
   let query = db
     .selectFrom('generations')
     .select(['id', 'attempt', 'lease_owner'])
     .where('status', 'in', ['queued', 'running'])
   if (!options.all) query = query.where('lease_expires_at', '<', sql<Date>`now()`)
+  if (options.beside.length > 0) query = query.where('id', 'not in', options.beside)
   const rows = await query.limit(1000).execute()
   return rows.map(({ id, attempt, lease_owner }) => ({ id, attempt, owner: lease_owner ?? '' }))
 }
@@ -225,27 +241,33 @@ export async function findGeneration(
   return query.executeTakeFirst()
 }
 
-/** Removes a generation that has ended, with its images' rows; undefined when there is no such. */
-export async function deleteEnded(
+/** Keeps a generation as it is while the transaction lasts; undefined when there is no such. */
+export async function lockGeneration(
   tx: Tx,
   visible: Visible,
   id: string,
-): Promise<{ id: string } | undefined> {
+): Promise<{ status: GenerationStatus } | undefined> {
   let query = tx
-    .deleteFrom('generations')
+    .selectFrom('generations')
+    .select('status')
     .where('user_id', '=', visible.userId)
     .where('id', '=', id)
-    .where('status', 'not in', ['queued', 'running'])
+    .forUpdate()
   if (visible.mode !== undefined) query = query.where('mode', '=', visible.mode)
-  return query.returning('id').executeTakeFirst()
+  return query.executeTakeFirst()
+}
+
+/** Removes a generation with its images' rows. */
+export async function deleteGeneration(tx: Tx, userId: string, id: string): Promise<void> {
+  await tx.deleteFrom('generations').where('user_id', '=', userId).where('id', '=', id).execute()
 }
 
 /** Removes an account's generations with their images' rows; answers those that had not ended. */
 export async function deleteGenerationsOfUser(tx: Tx, userId: string): Promise<GenerationRow[]> {
-  const rows = await tx
-    .deleteFrom('generations')
-    .where('user_id', '=', userId)
-    .returningAll()
-    .execute()
-  return rows.filter(({ status }) => status === 'queued' || status === 'running')
+  // A long history takes longer than a request's statement may.
+  await sql`set local statement_timeout = 0`.execute(tx)
+  const all = tx.deleteFrom('generations').where('user_id', '=', userId)
+  const unfinished = await all.where('status', 'in', ['queued', 'running']).returningAll().execute()
+  await all.execute()
+  return unfinished
 }

@@ -9,11 +9,12 @@ import * as images from '../images/images.service.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { abandon, giveBack } from './ending.ts'
 import {
-  deleteEnded,
+  deleteGeneration,
   deleteGenerationsOfUser,
   findGeneration,
   type GenerationRow,
   listAbandoned,
+  lockGeneration,
   renewLeases,
 } from './generations.repo.ts'
 import { deleteExpiredRecords, deleteRecordsOfUser } from './idempotency.repo.ts'
@@ -67,18 +68,29 @@ const toDate = (time: string): Date => new Date(time)
  * database that was just opened.
  */
 export async function recoverAbandoned(
-  deps: Pick<Deps, 'db'>,
+  deps: Pick<Deps, 'db' | 'log'>,
   options: { all: boolean },
 ): Promise<number> {
   const { row, code, message } = new AppError(
     'unavailable',
     'The service was stopped while it ran; nothing was charged.',
   )
+  const error = { type: row.type, code, message }
+  // One that cannot be ended must not stop the others.
+  const beside = new Set<string>()
   let ended = 0
-  for (const run of await listAbandoned(deps.db, options)) {
-    if (await abandon(deps, run, { type: row.type, code, message }, options)) ended++
+  for (;;) {
+    const runs = await listAbandoned(deps.db, { ...options, beside: [...beside] })
+    if (runs.length === 0) return ended
+    for (const run of runs) {
+      beside.add(run.id)
+      try {
+        if (await abandon(deps, run, error, options)) ended++
+      } catch (cause) {
+        deps.log.error({ err: cause, generation: run.id }, 'a generation could not be recovered')
+      }
+    }
   }
-  return ended
 }
 
 /** Keeps what this process runs from being taken for abandoned. */
@@ -98,12 +110,15 @@ export async function remove(
   const uuid = uuidOf(id)
   const visible = visibleTo(principal)
   const objects = await transaction(deps.db, async (tx) => {
+    const found = await lockGeneration(tx, visible, uuid)
+    if (found === undefined) throw new AppError('not_found')
+    const { status } = found
+    if (status === 'queued' || status === 'running') throw new AppError('not_deletable')
     const stored = await images.objectsOfGeneration(tx, principal.userId, uuid)
-    return (await deleteEnded(tx, visible, uuid)) === undefined ? undefined : stored
+    await deleteGeneration(tx, principal.userId, uuid)
+    return stored
   })
-  if (objects !== undefined) return images.deleteObjects(deps, objects)
-  const left = await findGeneration(deps.db, visible, uuid)
-  throw new AppError(left === undefined ? 'not_found' : 'not_deletable')
+  await images.deleteObjects(deps, objects)
 }
 
 /** Removes the records of idempotency whose retention is over; answers how many. */

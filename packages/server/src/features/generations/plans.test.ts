@@ -16,7 +16,7 @@ import { findLiveKey, lockKey, touchKey } from '../keys/keys.repo.ts'
 import { selectSpending, sumByGroup, type UsageGroup } from '../usage/usage.repo.ts'
 import {
   countUnfinished,
-  deleteEnded,
+  deleteGeneration,
   failAbandoned,
   findGeneration,
   listAbandoned,
@@ -168,7 +168,7 @@ const CASES: Record<string, Case> = {
     work: (tx) => listObjectsOfGeneration(tx, userId, generationId(777)),
     rows: 1,
   },
-  'a deletion': { work: (tx) => deleteEnded(tx, visible, generationId(777)), rows: 1 },
+  'a deletion': { work: (tx) => deleteGeneration(tx, userId, generationId(777)), rows: 1 },
   'a month of usage by day': month('day'),
   'a month of usage by key': month('key'),
   'a month of usage by model': month('model'),
@@ -186,8 +186,8 @@ const CASES: Record<string, Case> = {
   'the lock of a key': { work: (tx) => lockKey(tx, keyId), rows: 1 },
   'the last use of a key': { work: (tx) => touchKey(tx, keyId), rows: 1, writes: 40 },
   'what a key has running': { work: (tx) => countUnfinished(tx, keyId, newUuid()), rows: 8 },
-  'what is abandoned': { work: (tx) => listAbandoned(tx, { all: false }), rows: 8 },
-  'all that runs': { work: (tx) => listAbandoned(tx, { all: true }), rows: 8 },
+  'what is abandoned': { work: (tx) => listAbandoned(tx, { all: false, beside: [] }), rows: 8 },
+  'all that runs': { work: (tx) => listAbandoned(tx, { all: true, beside: [] }), rows: 8 },
   'the end of an abandoned one': {
     work: (tx) => failAbandoned(tx, abandoned, { type: '', code: '', message: '' }, { all: true }),
     rows: 1,

@@ -39,7 +39,8 @@ export interface Start {
  */
 export async function start(deps: StartDeps, principal: Principal, what: Start): Promise<void> {
   const { generationId: id, attempt } = what.job
-  await refuseExceeded(deps, what.job, what.estimate)
+  // With a claim it may be a repeat, which is answered whatever the budget.
+  if (what.claim === undefined) await refuseExceeded(deps, what.job, what.estimate)
   try {
     await write(deps, principal, what)
   } catch (error) {
@@ -60,7 +61,7 @@ const write = (deps: StartDeps, principal: Principal, what: Start): Promise<void
     await admit(tx, deps, principal, what.row.id)
     const reservation = await reserve(tx, deps, what.job, what.estimate)
     if (what.failed === undefined) await insertRunning(tx, what.row, { leases, reservation })
-    else await setRunning(tx, what.row.id, { leases, reservation })
+    else await setRunning(tx, what.row, { leases, reservation })
   })
 
 const gone = (principal: Principal): AppError =>
