@@ -4,6 +4,7 @@ import type {
   RateLimitResult,
   RateLimitRule,
 } from '../../ports/rate-limiter.ts'
+import { consumeOne } from './count.ts'
 
 /**
  * For rules that ask for it: a window that ends may be followed at once by a new one, full again. So a
@@ -22,11 +23,7 @@ export function withBursts(limiter: RateLimiter): RateLimiter {
   }
   return {
     consumeAll,
-    async consume(rule, subject, calls) {
-      const [result] = await consumeAll([{ rule, subject }], calls)
-      if (result === undefined) throw new Error('the limiter answered nothing')
-      return result
-    },
+    consume: consumeOne(consumeAll),
     sweep: () => limiter.sweep(),
   }
 }

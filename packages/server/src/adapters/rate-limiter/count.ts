@@ -39,3 +39,12 @@ export const inTurn =
     }
     return results
   }
+
+/** `consume` of a store that is asked for several at once. */
+export const consumeOne =
+  (consumeAll: RateLimiter['consumeAll']): RateLimiter['consume'] =>
+  async (rule, subject, calls) => {
+    const [result] = await consumeAll([{ rule, subject }], calls)
+    if (result === undefined) throw new Error('the limiter answered nothing')
+    return result
+  }

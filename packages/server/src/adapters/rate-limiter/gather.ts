@@ -1,4 +1,5 @@
 import type { RateLimitCharge, RateLimiter, RateLimitResult } from '../../ports/rate-limiter.ts'
+import { consumeOne } from './count.ts'
 
 /** A call that waits for the store, or several of a batch. */
 interface Waiting {
@@ -54,11 +55,7 @@ export function withGathering(limiter: RateLimiter): RateLimiter {
 
   return {
     consumeAll,
-    async consume(rule, subject, calls) {
-      const [result] = await consumeAll([{ rule, subject }], calls)
-      if (result === undefined) throw new Error('the limiter answered nothing')
-      return result
-    },
+    consume: consumeOne(consumeAll),
     sweep: () => limiter.sweep(),
   }
 }

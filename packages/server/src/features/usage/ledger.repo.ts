@@ -1,6 +1,7 @@
-import type { Mode } from '@nanobanana/shared'
-import { sql } from 'kysely'
+import { type Insertable, sql } from 'kysely'
 import type { Db, Tx } from '../../db/client.ts'
+import type { UsageDaysTable, UsageTable } from '../../db/schema.ts'
+import { currentMonth, today } from './utc.repo.ts'
 
 /** Whose money: an account's, and that of a key where one was used. */
 export interface Payer {
@@ -8,10 +9,6 @@ export interface Payer {
   /** Null: made with an access token. */
   keyId: string | null
 }
-
-/** The database's day in UTC, YYYY-MM-DD. */
-const today = sql<string>`to_char(now() at time zone 'UTC', 'YYYY-MM-DD')`
-const month = sql<string>`to_char(now() at time zone 'UTC', 'YYYY-MM')`
 
 /**
  * Adds to what the account spends in this month unless that would pass its limit; false: it would.
@@ -45,7 +42,7 @@ async function raise(
 ): Promise<boolean> {
   const { rows } = await sql`
     insert into spending (owner_id, month, micros)
-    select ${ownerId}, ${month}, ${micros}::bigint
+    select ${ownerId}, ${currentMonth}, ${micros}::bigint
     where coalesce(${micros}::bigint <= ${limit}, true)
     on conflict (owner_id, month) do update
       set micros = spending.micros + excluded.micros
@@ -65,7 +62,7 @@ export async function findExceeded(
   defaultLimitMicros: number | null,
 ): Promise<'account' | 'API key' | undefined> {
   const spent = (ownerId: string) =>
-    sql`coalesce((select micros from spending where owner_id = ${ownerId} and month = ${month}), 0)`
+    sql`coalesce((select micros from spending where owner_id = ${ownerId} and month = ${currentMonth}), 0)`
   const { rows } = await sql<{ account: boolean | null; key: boolean | null }>`
     select
       (select ${spent(userId)} + ${micros}::bigint > coalesce(monthly_limit_micros, ${defaultLimitMicros}::bigint)
@@ -94,22 +91,7 @@ export async function adjustSpending(
   }
 }
 
-export interface LedgerRow {
-  id: string
-  kind: 'reserve' | 'settle' | 'release'
-  user_id: string
-  key_id: string | null
-  generation_id: string
-  attempt: number
-  mode: Mode
-  model: string
-  amount_micros: number
-  images?: number
-  input_tokens?: number
-  text_output_tokens?: number
-  image_output_tokens?: number
-  prices_as_of: string | null
-}
+export type LedgerRow = Omit<Insertable<UsageTable>, 'day' | 'created_at'>
 
 /** Adds a row to the ledger; of today, or of the day given. Answers its day. */
 export async function insertLedger(tx: Tx, row: LedgerRow, day?: string): Promise<string> {
@@ -121,17 +103,7 @@ export async function insertLedger(tx: Tx, row: LedgerRow, day?: string): Promis
   return inserted.day
 }
 
-export interface DayFigures {
-  user_id: string
-  mode: Mode
-  day: string
-  key_id: string | null
-  model: string
-  images: number
-  input_tokens: number
-  output_tokens: number
-  cost_micros: number
-}
+export type DayFigures = Omit<UsageDaysTable, 'requests'>
 
 /** Adds one settled generation to the sums that reports read. */
 export async function addToDay(tx: Tx, figures: DayFigures): Promise<void> {

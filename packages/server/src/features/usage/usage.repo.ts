@@ -1,9 +1,7 @@
 import type { Mode } from '@nanobanana/shared'
 import { sql } from 'kysely'
 import type { Db, Tx } from '../../db/client.ts'
-
-/** The database's month in UTC, YYYY-MM. */
-const currentMonth = sql<string>`to_char(now() at time zone 'UTC', 'YYYY-MM')`
+import { currentMonth, today } from './utc.repo.ts'
 
 /** Micro-dollars that each account or key spent in this UTC month; one without any is absent. */
 export async function selectSpending(
@@ -65,7 +63,5 @@ export async function sumByGroup(
 
 /** Today in UTC by the database's clock, YYYY-MM-DD. */
 export async function selectToday(db: Db): Promise<string> {
-  const { rows } = await sql<{ today: string }>`
-    select to_char(now() at time zone 'UTC', 'YYYY-MM-DD') as today`.execute(db)
-  return rows[0]?.today ?? ''
+  return (await db.selectNoFrom(today.as('today')).executeTakeFirstOrThrow()).today
 }
