@@ -6,10 +6,12 @@ import type { Logger } from 'pino'
 import { createSharpCodec } from './adapters/image-codec/sharp.ts'
 import { createLiveProvider } from './adapters/image-provider/live.ts'
 import { createSandboxProvider } from './adapters/image-provider/sandbox.ts'
+import { openNotifier } from './adapters/notifier/database.ts'
 import { attempt } from './adapters/object-store/attempt.ts'
 import { createDiskObjectStore } from './adapters/object-store/disk.ts'
 import { createInlineObjectStore } from './adapters/object-store/inline.ts'
 import { createS3ObjectStore } from './adapters/object-store/s3.ts'
+import { migrateQueue, openQueue } from './adapters/queue/pg-boss.ts'
 import { withBursts } from './adapters/rate-limiter/burst.ts'
 import { withGathering } from './adapters/rate-limiter/gather.ts'
 import { createMemoryRateLimiter } from './adapters/rate-limiter/memory.ts'
@@ -28,16 +30,18 @@ import { type FolderLock, lockFolder } from './db/folder-lock.ts'
 import { migrate } from './db/migrate.ts'
 import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
 import { createCatalogue } from './features/generations/models.ts'
-import { recoverAbandoned, renew } from './features/generations/generations.service.ts'
+import { heedCancellations } from './features/generations/canceling.ts'
+import { renew } from './features/generations/generations.service.ts'
+import { recoverAbandoned } from './features/generations/recovering.ts'
 import * as keys from './features/keys/keys.service.ts'
 import { startSweeper } from './features/sweeping/sweeper.ts'
 import { createBackground } from './kernel/background.ts'
-import { newUuid } from './kernel/ids.ts'
-import type { Deps, Settings } from './kernel/deps.ts'
+import type { Deps, HeldRun, Settings } from './kernel/deps.ts'
 import { createLog, type Log } from './kernel/log.ts'
 import { createRoom } from './kernel/room.ts'
 import { loadSecrets } from './kernel/secrets.ts'
 import { signPath } from './kernel/signed-url.ts'
+import { createSlots } from './kernel/slots.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
 import type { CurrentObjectStore, ObjectStore, StorageKind } from './ports/object-store.ts'
 import type { RateLimiter } from './ports/rate-limiter.ts'
@@ -68,6 +72,9 @@ export interface App {
 /** Images of requests that one process holds at once. */
 const IMAGES_IN_FLIGHT_BYTES = 256 * 2 ** 20
 
+/** Answers of the provider are in memory until their pictures are stored. */
+const RUNS_OF_REQUESTS = { max: 64, perAccount: 48 }
+
 /** How often generations of dead processes are looked for, on a database that others share. */
 const RECOVERY_INTERVAL_MS = 3000
 
@@ -88,15 +95,18 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   opened.defer(() => background.drain())
   const now = overrides.now ?? (() => new Date())
   const codec = createSharpCodec()
-  const leases = {
-    owner: newUuid(),
-    seconds: config.jobs.leaseMs / 1000,
-    held: new Map<string, number>(),
-  }
+  const leases = { seconds: config.jobs.leaseMs / 1000, held: new Map<string, HeldRun>() }
+  const queue = await openQueue(database, (error) => log.warn({ err: error }, 'the queue'))
+  opened.defer(() => queue.close())
+  const notifier = await openNotifier(database)
+  opened.defer(() => notifier.close())
   const deps: Deps = {
     db,
     urgentDb,
     leases,
+    queue,
+    notifier,
+    slots: createSlots(RUNS_OF_REQUESTS),
     providers: { ...providersOf(config, codec, log), ...overrides.providers },
     objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
     rateLimiter: withBursts(await openLimiter(config, { db, log }, opened)),
@@ -116,6 +126,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')
   const timers = [recoverRegularly(deps), renewRegularly(deps)]
   opened.defer(() => timers.forEach(clearInterval))
+  opened.defer(heedCancellations(deps))
   opened.defer(startSweeper(deps))
   for (const warning of bootWarnings(config)) log.warn(warning)
   const owned = opened.move()
@@ -184,7 +195,7 @@ async function open(
   const database =
     url === undefined
       ? await openPglite({ folder: join(config.dataDir, 'db') }, dbLogOf(log))
-      : await openPostgres({ url }, dbLogOf(log))
+      : await openPostgres({ url, directUrl: config.database.directUrl }, dbLogOf(log))
   opened.defer(() => database.close())
   return { database, lock }
 }
@@ -212,20 +223,26 @@ async function lockDataDir(config: Config): Promise<FolderLock> {
 /** On Postgres over a connection without the limits of requests, and past a transaction pooler. */
 async function migrateSchema(
   { database: { directUrl, url } }: Config,
-  { db }: DbHandle,
+  database: DbHandle,
   log: Log,
   given?: DbHandle,
 ): Promise<string[]> {
-  if (given !== undefined || url === undefined) return migrate(db)
+  if (given !== undefined || url === undefined) return migrateAll(database)
   const direct = await openPostgres(
     { url: directUrl ?? url, maxConnections: 2, timeouts: false },
     dbLogOf(log),
   )
   try {
-    return await migrate(direct.db)
+    return await migrateAll(direct)
   } finally {
     await direct.close()
   }
+}
+
+async function migrateAll(database: DbHandle): Promise<string[]> {
+  const ran = await migrate(database.db)
+  await migrateQueue(database)
+  return ran
 }
 
 const dbLogOf = (log: Log) => ({
@@ -249,6 +266,9 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   inlineRetentionSeconds: config.images.inlineRetentionSeconds,
   maxUploadBytes: config.images.maxUploadBytes,
   upstreamTimeoutMs: config.provider.totalTimeoutMs,
+  syncTimeoutMs: config.jobs.syncTimeoutMs,
+  queueMax: config.jobs.queueMax,
+  queueMaxPerAccount: config.jobs.queueMaxPerAccount,
   defaultMonthlyLimitMicros: config.limits.monthlyLimitMicros ?? null,
   keyRequestsPerMinute: config.limits.keyRequestsPerMinute,
   keyConcurrency: config.limits.keyConcurrency,
@@ -357,7 +377,7 @@ async function refuseUnreadableKeys(deps: Pick<Deps, 'db' | 'secrets'>): Promise
   )
 }
 
-function recoverRegularly(deps: Pick<Deps, 'db' | 'log'>): NodeJS.Timeout {
+function recoverRegularly(deps: Pick<Deps, 'db' | 'queue' | 'log'>): NodeJS.Timeout {
   const recover = () =>
     recoverAbandoned(deps, { all: false }).catch((error: unknown) =>
       deps.log.error({ err: error }, 'recovery of abandoned generations failed'),

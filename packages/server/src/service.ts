@@ -1,6 +1,7 @@
 import { type AppOverrides, createApp } from './app.ts'
 import { BootError, type Config } from './config.ts'
 import { createHttpServer, type HttpServer, type Timeouts } from './http/server.ts'
+import { startWorkers } from './jobs/generations.ts'
 import type { Deps } from './kernel/deps.ts'
 
 export interface ServiceOverrides extends AppOverrides {
@@ -31,9 +32,11 @@ export async function createService(
     await app.close()
     throw error
   })
+  const { workers: count } = config.jobs
+  const workers = count === 0 ? undefined : startWorkers(app.deps, count)
   const close = async () => {
     http.drain()
-    await http.app.close()
+    await Promise.all([http.app.close(), workers?.stop()])
     await app.close()
   }
   return {

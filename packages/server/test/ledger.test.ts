@@ -4,8 +4,10 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { findViolations } from '../src/check/check.ts'
 import { endFailed, endSurely } from '../src/features/generations/ending.ts'
-import { recoverAbandoned, remove } from '../src/features/generations/generations.service.ts'
+import { remove } from '../src/features/generations/generations.service.ts'
 import type { Job, Made } from '../src/features/generations/making.ts'
+import { recoverAbandoned } from '../src/features/generations/recovering.ts'
+import { newRun } from '../src/features/generations/running.ts'
 import { NO_TOKENS } from '../src/features/generations/tokens.ts'
 import { start } from '../src/features/generations/starting.ts'
 import { priceMicros } from '../src/features/usage/price.ts'
@@ -35,6 +37,7 @@ interface Payer {
 interface Kept {
   readonly id: string
   readonly payer: Payer
+  run: Job['run']
   attempt: number
   status: 'running' | 'failed' | 'succeeded' | 'deleted'
   /** Of the attempt that runs, or the price of a success. */
@@ -97,6 +100,7 @@ const jobOf = (kept: Kept): Job => ({
   outputQuality: undefined,
   seed: undefined,
   thinkingLevel: undefined,
+  run: kept.run,
 })
 
 const madeWith = (usage: TokenUsage): Made => ({
@@ -133,7 +137,17 @@ async function begin(kept: Kept, failed: Kept | undefined, micros: number): Prom
   try {
     const estimate = mode === 'live' ? micros : 0
     const claim = claimOf(kept)
-    await start(app.service.deps, principal, { row, failed, claim, job: paid, estimate })
+    kept.run = newRun()
+    await start(app.service.deps, principal, {
+      row,
+      failed,
+      claim,
+      job: paid,
+      estimate,
+      run: kept.run.owner,
+      detached: false,
+      kept: [],
+    })
     return true
   } catch (error) {
     if (error instanceof AppError && error.code === 'budget_exceeded') return false
@@ -161,7 +175,8 @@ const reserve = (n: number, micros: number) =>
     () => true,
     async (state, { payers }) => {
       const payer = pick(payers, n)!
-      const kept: Kept = { id: newUuid(), payer, attempt: 1, status: 'running', micros }
+      const run = newRun()
+      const kept: Kept = { id: newUuid(), payer, run, attempt: 1, status: 'running', micros }
       const expected = fits(state, payer, micros)
       expect(await begin(kept, undefined, micros)).toBe(expected)
       if (expected) state.kept.push(kept)

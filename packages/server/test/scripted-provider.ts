@@ -11,6 +11,12 @@ export interface ScriptedProvider extends ImageProvider {
 /** What a picture of this provider is billed with. */
 export const SCRIPTED_USAGE = { inputTokens: 4, textOutputTokens: 100, imageOutputTokens: 747 }
 
+/** Rejects as soon as the call is ended from outside. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+
 export async function createScriptedProvider(): Promise<ScriptedProvider> {
   const bytes = new Uint8Array(await noise(64, 64).jpeg().toBuffer())
   const acts: (Error | Promise<unknown>)[] = []
@@ -22,7 +28,7 @@ export async function createScriptedProvider(): Promise<ScriptedProvider> {
       seen.push(request)
       const act = acts.shift()
       if (act instanceof Error) throw act
-      await act
+      await Promise.race([act, aborted(request.signal)])
       return { bytes, text: null, usage: SCRIPTED_USAGE }
     },
   }

@@ -7,6 +7,7 @@ import { createApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 import { transaction } from '../src/db/client.ts'
 import { renew } from '../src/features/generations/generations.service.ts'
+import { newRun } from '../src/features/generations/running.ts'
 import { newUuid } from '../src/kernel/ids.ts'
 import { createTestDatabase, ENGINE, JWT_SECRET } from './harness.ts'
 
@@ -40,7 +41,7 @@ test.skipIf(ENGINE === 'pglite')(
       )
       await Promise.all(taken.map(({ promise }) => promise))
       await expect(sql`select 1`.execute(db)).rejects.toThrow('timeout exceeded')
-      leases.held.set(newUuid(), 1)
+      leases.held.set(newUuid(), newRun())
       await renew(app.deps)
       await transaction(urgentDb, async (tx) => void (await sql`select 1`.execute(tx)))
       gate.resolve()

@@ -65,6 +65,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   generate: () => ({ prompt: 'a banana', ...SMALL }),
   'generations.list': () => ({ limit: 2 }),
   'generations.get': () => ({ id: missingId('gen') }),
+  'generations.cancel': () => ({ id: missingId('gen') }),
   'generations.delete': () => ({ id: missingId('gen') }),
   'models.list': () => ({}),
   'usage.get': () => ({ group_by: 'model' }),
@@ -85,12 +86,22 @@ const MAKERS: Readonly<Record<string, (app: TestApp, account: Account) => Promis
   gen: async (app, account) => (await generate(app, account.token, { mode: 'test' })).id,
 }
 
+/** What must be in a state of its own for a procedure to accept it. */
+const MAKERS_OF: typeof MAKERS = {
+  /** Where no worker takes it. */
+  'generations.cancel': async (app, { token }) => {
+    const headers = { prefer: 'respond-async' }
+    const body = { prompt: 'a banana', mode: 'test', ...SMALL }
+    return (await app.request('POST', '/v1/generate', { token, headers, body })).json.id
+  },
+}
+
 /** Input that a procedure accepts from the account; the object it names is the account's own. */
 export async function sampleOf(name: string, app: TestApp, account: Account): Promise<Input> {
   const form = formOf(name, account)
   const { id } = form
   if (typeof id !== 'string') return form
-  const make = MAKERS[id.slice(0, id.indexOf('_'))]
+  const make = MAKERS_OF[name] ?? MAKERS[id.slice(0, id.indexOf('_'))]
   if (make === undefined) throw new Error(`test/world.ts cannot make an object for ${name}`)
   return { ...form, id: await make(app, account) }
 }

@@ -179,6 +179,37 @@ export const Generation = z
   .meta({ id: 'Generation', description: 'A request and the images that came of it.' })
 export type Generation = z.infer<typeof Generation>
 
+const event = <T extends string, D extends z.ZodType>(type: T, data: D) =>
+  z.object({
+    type: z.literal(type),
+    timestamp: timestamp().describe('When it happened.'),
+    data,
+  })
+
+/** What a stream of events tells of a generation. */
+export const GenerationEvent = z
+  .discriminatedUnion('type', [
+    event('generation.queued', Generation),
+    event('generation.running', Generation),
+    event('generation.text', z.object({ id: GenerationId, text: z.string() })),
+    event(
+      'generation.image',
+      z.object({
+        id: GenerationId,
+        index: z.int().describe('Place among the images, from 0.'),
+        image: Image.nullable().describe('Null once it was deleted.'),
+      }),
+    ),
+    event('generation.succeeded', Generation),
+    event('generation.failed', Generation),
+    event('generation.canceled', Generation),
+  ])
+  .meta({
+    id: 'GenerationEvent',
+    description: 'The `data` of a server-sent event; `event` is its `type`.',
+  })
+export type GenerationEvent = z.infer<typeof GenerationEvent>
+
 export const GenerationPage = page(Generation).meta({ id: 'GenerationPage' })
 
 export const GenerationIdInput = z

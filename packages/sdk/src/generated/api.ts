@@ -105,8 +105,20 @@ export interface GenerationsApi {
    * A key sees the generations of its account in its own mode.
    */
   list(input?: ListGenerationsInput, options?: CallOptions): Promise<GenerationPage>
-  /** Reads a generation, with fresh image URLs. */
+  /**
+   * Reads a generation, with fresh image URLs.
+   *
+   * With `Accept: text/event-stream` its events, from the one after `Last-Event-ID` on, until it
+   * has ended.
+   */
   get(input: GenerationIdInput, options?: CallOptions): Promise<Generation>
+  /**
+   * Cancels a generation that waits or runs.
+   *
+   * Nothing is charged. One that is canceled already is answered again; one that succeeded or
+   * failed: `not_cancelable`.
+   */
+  cancel(input: GenerationIdInput, options?: CallOptions): Promise<Generation>
   /**
    * Deletes a generation with its prompt and images.
    *
@@ -135,14 +147,17 @@ export interface Api {
   /**
    * Makes images from a prompt, or edits some.
    *
-   * Waits for the result. With an `Idempotency-Key` a repeat answers the same generation and buys
-   * nothing. Errors that matter: `unsupported_parameter`, `model_not_found`, `invalid_image`,
-   * `payload_too_large`, `budget_exceeded`, `concurrency_limited`, `idempotency_in_progress`,
-   * `idempotency_mismatch`, `content_blocked`, `no_image`, `provider_not_configured`,
-   * `upstream_unavailable`, `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some
-   * of `n` images fail, the others are returned and charged, with a warning. From the moment the
-   * generation is recorded every answer, errors included, carries `X-Generation-Id` and `Location`.
-   * A failed generation costs nothing.
+   * Waits for the result; where that takes longer than the server waits (90 s by default) the
+   * answer is 202 with the generation as it is by then. `Prefer: respond-async` is answered 202 at
+   * once, `Prefer: wait=N` after N seconds at the latest; `Accept: text/event-stream` asks for
+   * events. With an `Idempotency-Key` a repeat answers the same generation and buys nothing. Errors
+   * that matter: `unsupported_parameter`, `model_not_found`, `invalid_image`, `payload_too_large`,
+   * `budget_exceeded`, `concurrency_limited`, `idempotency_in_progress`, `idempotency_mismatch`,
+   * `content_blocked`, `no_image`, `provider_not_configured`, `upstream_unavailable`,
+   * `upstream_rate_limited`, `upstream_timeout`, `overloaded`. Where some of `n` images fail, the
+   * others are returned and charged, with a warning. From the moment the generation is recorded
+   * every answer, errors included, carries `X-Generation-Id` and `Location`. A failed generation
+   * costs nothing.
    */
   generate(input: GenerateInput, options?: CallOptions): Promise<Generation>
   readonly auth: AuthApi

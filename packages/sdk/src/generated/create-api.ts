@@ -26,6 +26,7 @@ export const createApi = (request: Request): Api => ({
   generations: {
     list: (input, options) => request('query', 'generations.list', input ?? {}, options),
     get: (input, options) => request('query', 'generations.get', input, options),
+    cancel: (input, options) => request('mutation', 'generations.cancel', input, options),
     delete: (input, options) => request('mutation', 'generations.delete', input, options),
   },
   models: {

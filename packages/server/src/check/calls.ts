@@ -5,7 +5,7 @@ import type { Search } from './violation.ts'
 export interface CountedCalls {
   /** By the generation's UUID, or by any other name for a call of none. */
   readonly calls: ReadonlyMap<string, number>
-  /** Allowed for one image of one attempt; default 3, a call and two repeats. */
+  /** Allowed for one image of one run; default 3, a call and two repeats. */
   readonly perImage?: number
 }
 
@@ -19,7 +19,7 @@ export function callsWithin({ calls, perImage = PER_IMAGE }: CountedCalls): Sear
     invariant: 'I5',
     statement: sql`
       with allowed as (
-        select id::text as id, n * attempt * ${perImage}::int as count from generations
+        select id::text as id, n * greatest(attempt, runs) * ${perImage}::int as count from generations
         union all
         select generation_id::text, max(attempt) * ${MAX_IMAGES * perImage}::int from usage u
         where not exists (select from generations g where g.id = u.generation_id)

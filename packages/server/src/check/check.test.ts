@@ -97,7 +97,7 @@ async function save(): Promise<void> {
 }
 
 async function restore(): Promise<void> {
-  await run(sql`truncate ${TABLES}`)
+  await run(sql`truncate ${TABLES} cascade`)
   for (const name of names) {
     await run(sql`insert into ${sql.table(name)} select * from ${sql.table(`saved_${name}`)}`)
   }
@@ -135,6 +135,12 @@ describe('finds what was planted in the rows:', () => {
   const deleted = sql`generation_id not in (select id from generations)`
 
   test.each<[string, string, string, RawBuilder<unknown>]>([
+    [
+      'I1',
+      'one that waits where nobody looks',
+      'the queue does not know it',
+      sql`update generations set status = 'queued' where prompt = 'runs'`,
+    ],
     [
       'I1',
       'a lease that ran out',

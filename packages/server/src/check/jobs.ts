@@ -8,14 +8,24 @@ const held: Search = {
   invariant: 'I1',
   statement: sql`
     select case
-        when lease_owner is null or lease_expires_at is null then 'it is ' || status || ', and nobody holds it'
-        else 'it is ' || status || ', and its lease ran out at ' || lease_expires_at
+        when lease_owner is null or lease_expires_at is null then 'it is running, and nobody holds it'
+        else 'it is running, and its lease ran out at ' || lease_expires_at
       end as what,
       array[id::text] as ids
     from generations
-    where status in ('queued', 'running')
+    where status = 'running'
       and (lease_owner is null or lease_expires_at is null
         or lease_expires_at < now() - make_interval(secs => ${TAKEOVER_SECONDS}::int))`,
+}
+
+/** Who takes it sets it running in the same transaction, so one that is queued is always in the queue. */
+const waits: Search = {
+  invariant: 'I1',
+  statement: sql`
+    select 'it is queued, and the queue does not know it' as what, array[id::text] as ids
+    from generations g
+    where status = 'queued'
+      and not exists (select from pgboss.job j where j.id = g.id and j.state < 'active')`,
 }
 
 const once: Search = {
@@ -52,4 +62,4 @@ const asLongAsItRuns: Search = {
     where (k.expires_at is null) <> (g.status in ('queued', 'running'))`,
 }
 
-export const searchesOfJobs: readonly Search[] = [held, once, ofItsOwner, asLongAsItRuns]
+export const searchesOfJobs: readonly Search[] = [held, waits, once, ofItsOwner, asLongAsItRuns]

@@ -106,6 +106,8 @@ async function withoutRow(
     select key from jsonb_array_elements_text(${JSON.stringify(keys)}::jsonb) as key
     where not exists (
       select from images where object_key = key and storage = ${storage}
+      union all
+      select from input_images where object_key = key and storage = ${storage}
     )`.execute(db)
   return rows.map(({ key }) => key)
 }

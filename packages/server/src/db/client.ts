@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kysely, PGliteDialect, PostgresDialect, sql, type Transaction } from 'kysely'
+import { hear, type Hearing, listen, type Unlisten } from './listen.ts'
+import { CHANNEL } from './notify.ts'
 import type { Database } from './schema.ts'
 
 /** A connection pool, or embedded PGlite's single session. */
@@ -12,8 +14,14 @@ export type Tx = Transaction<Database> & { readonly [inTransaction]: true }
 export interface DbHandle {
   readonly db: Db
   readonly engine: 'postgres' | 'pglite'
+  /** For libraries that bring SQL of their own. Without values it may be several statements. */
+  readonly query: RawQuery
+  /** Hears what is notified (`db/notify`) from when this resolves. Resolves to its end. */
+  listen(hearing: Hearing): Promise<Unlisten>
   close(): Promise<void>
 }
+
+export type RawQuery = (text: string, values?: unknown[]) => Promise<{ rows: unknown[] }>
 
 export interface DbLog {
   /** A connection broke outside a query; the pool replaces it. */
@@ -44,6 +52,8 @@ const BIGINT_OID = 20
 
 export interface PostgresOptions {
   readonly url: string
+  /** For LISTEN, past a transaction pooler; default `url`. */
+  readonly directUrl?: string | undefined
   readonly maxConnections?: number
   /** False: a statement may take as long as it likes, as a migration may. */
   readonly timeouts?: boolean
@@ -51,9 +61,10 @@ export interface PostgresOptions {
 
 /** Opens a pool on Postgres 15 or newer. */
 export async function openPostgres(options: PostgresOptions, log: DbLog): Promise<DbHandle> {
+  const { url, directUrl } = options
   const { default: pg } = await import('pg')
   const pool = new pg.Pool({
-    connectionString: options.url,
+    connectionString: url,
     max: options.maxConnections ?? 10,
     connectionTimeoutMillis: POOL_WAIT_MS,
     ...(options.timeouts === false ? NO_TIMEOUTS : REQUEST_TIMEOUTS),
@@ -67,7 +78,21 @@ export async function openPostgres(options: PostgresOptions, log: DbLog): Promis
   // A checked-out client that breaks emits its error on itself, which ends the process unheard.
   pool.on('connect', (client) => client.on('error', log.onConnectionError))
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }), ...queryLog(log) })
-  return { db, engine: 'postgres', close: () => db.destroy() }
+  return {
+    db,
+    engine: 'postgres',
+    query: async (text, values) => {
+      // Several statements have several results, of which the library wants the rows.
+      const results: { rows: unknown[] } | { rows: unknown[] }[] = await pool.query(text, values)
+      return Array.isArray(results) ? { rows: results.flatMap(({ rows }) => rows) } : results
+    },
+    listen: (hearing) =>
+      listen(() => new pg.Client({ connectionString: directUrl ?? url, keepAlive: true }), {
+        ...hearing,
+        onError: log.onConnectionError,
+      }),
+    close: () => db.destroy(),
+  }
 }
 
 /** Opens embedded PGlite in a folder, or in memory when no folder is given. */
@@ -81,7 +106,24 @@ export async function openPglite(
     ...(options.template === undefined ? {} : { loadDataDir: options.template }),
   })
   const db = new Kysely<Database>({ dialect: new PGliteDialect({ pglite }), ...queryLog(log) })
-  return { db, engine: 'pglite', close: () => db.destroy() }
+  return {
+    db,
+    engine: 'pglite',
+    // In its turn: the session is one, and a transaction of others may be open on it.
+    query: (text, values) =>
+      db.connection().execute(async () => {
+        try {
+          if (values !== undefined && values.length > 0) return await pglite.query(text, values)
+          return { rows: (await pglite.exec(text)).flatMap(({ rows }) => rows) }
+        } catch (error) {
+          // A transaction of its own that failed would stay open on the session of all.
+          await pglite.exec('rollback')
+          throw error
+        }
+      }),
+    listen: async (hearing) => pglite.listen(CHANNEL, (payload) => hear(hearing, payload)),
+    close: () => db.destroy(),
+  }
 }
 
 const queryLog = ({ onQuery }: DbLog) =>

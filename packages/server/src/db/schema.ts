@@ -81,6 +81,8 @@ export interface StoredError {
   type: string
   code: string
   message: string
+  /** Set where a repeat would only buy again, whatever the code says. */
+  final?: true
 }
 
 export interface GenerationsTable {
@@ -118,12 +120,47 @@ export interface GenerationsTable {
   reserved_micros: Generated<number>
   /** UTC day of the reservation, YYYY-MM-DD; its month is charged. */
   reserved_on: Generated<string>
-  /** The process that runs it; every write of an end is fenced by it. */
+  /** Whoever asked was told to come back: another process finishes it if its own dies. */
+  detached: Generated<boolean>
+  /** How often a process set it running. */
+  runs: Generated<number>
+  /** Its place in the queue, where the lowest goes first; null: it never waited. */
+  queue_tag: number | null
+  /** UUID of the run; every write of an end is fenced by it. */
   lease_owner: string | null
   /** While it runs: the time after which its process is taken to have died. */
   lease_expires_at: Date | null
   created_at: CreatedAt
   completed_at: Date | null
+}
+
+/** A copy of an image of the request, kept until the generation has ended. */
+export interface InputImagesTable {
+  generation_id: string
+  position: number
+  storage: 's3' | 'disk' | 'inline'
+  object_key: string
+  mime_type: 'image/png' | 'image/jpeg' | 'image/webp'
+}
+
+export type GenerationEventType =
+  | 'queued'
+  | 'running'
+  | 'text'
+  | 'image'
+  | 'succeeded'
+  | 'failed'
+  | 'canceled'
+
+/** What happened to a generation, for those who follow it. */
+export interface GenerationEventsTable {
+  generation_id: string
+  /** 1, 2, 3, … of each generation. */
+  sequence: number
+  type: GenerationEventType
+  /** Of an image. */
+  position: number | null
+  created_at: CreatedAt
 }
 
 export interface ImagesTable {
@@ -257,6 +294,8 @@ export interface Database {
   api_keys: ApiKeysTable
   api_key_secrets: ApiKeySecretsTable
   generations: GenerationsTable
+  generation_events: GenerationEventsTable
+  input_images: InputImagesTable
   images: ImagesTable
   usage: UsageTable
   spending: SpendingTable

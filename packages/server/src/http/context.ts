@@ -3,6 +3,7 @@ import type { Context } from '../kernel/context.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { authenticate } from './authenticate.ts'
 import { beginCall } from './charge.ts'
+import { accept, deliveryOf } from './delivery.ts'
 
 /** The context of one HTTP request, the same for REST and tRPC. */
 export function createContext(deps: Deps, request: FastifyRequest, reply: FastifyReply): Context {
@@ -18,6 +19,8 @@ export function createContext(deps: Deps, request: FastifyRequest, reply: Fastif
     locationOf: (path) => prefixOf(deps.settings.publicUrl) + path,
     header: (name) => headerOf(request, name),
     setHeader: (name, value) => void reply.header(name, value),
+    delivery: deliveryOf(request),
+    setAccepted: () => accept(request, reply),
   }
 }
 

@@ -37,6 +37,10 @@ export const HEADERS = {
     description: 'Path of the generation, once it is recorded.',
     schema: { type: 'string', examples: ['/v1/generations/gen_01jd5xk3f8e2r9v7m6q4t0w1yz'] },
   },
+  PreferenceApplied: {
+    description: 'What of `Prefer` was heeded.',
+    schema: { type: 'string', examples: ['respond-async', 'wait=30'] },
+  },
   IdempotentReplayed: {
     description:
       'Present where the answer is that of an earlier request with this Idempotency-Key.',

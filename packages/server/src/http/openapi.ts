@@ -9,7 +9,13 @@ import {
   LIMIT_HEADERS,
 } from './openapi-errors.ts'
 import { formContent } from './openapi-forms.ts'
-import { IDEMPOTENCY_KEY, MADE_HEADERS } from './openapi-generate.ts'
+import {
+  ACCEPTED_HEADERS,
+  eventSchemas,
+  eventStream,
+  MADE_HEADERS,
+  REQUEST_HEADERS,
+} from './openapi-generate.ts'
 import { listProcedures, type ProcedureFacts } from './procedures.ts'
 
 type Json = Record<string, unknown>
@@ -74,7 +80,7 @@ export function createOpenApiDocument(
 /** Ours, without the error schemas of the generator. */
 function schemasOf({ components }: Document): Record<string, Json> {
   const named = Object.entries(components.schemas).filter(([name]) => !name.startsWith('error.'))
-  return { ...Object.fromEntries(named), Error: errorSchema() }
+  return { ...Object.fromEntries(named), ...eventSchemas(), Error: errorSchema() }
 }
 
 /** Every error status that an operation refers to, in order. */
@@ -131,7 +137,10 @@ function rewrite(document: Document, procedure: ProcedureFacts): void {
   if (operation.parameters !== undefined) {
     operation.parameters = parametersOf(operation.parameters, procedure)
   }
-  if (procedure.name === 'generate') operation.parameters = [IDEMPOTENCY_KEY]
+  const headers = REQUEST_HEADERS[procedure.name]
+  if (headers !== undefined) {
+    operation.parameters = [...(operation.parameters ?? []), ...(headers as Json[])]
+  }
   nameBody(document, operation, procedure)
   operation.responses = {
     [String(status)]: {
@@ -140,11 +149,21 @@ function rewrite(document: Document, procedure: ProcedureFacts): void {
         ...(procedure.policy.kind === 'public' ? REQUEST_ID_HEADER : KNOWN_HEADERS),
         ...(procedure.name === 'generate' ? MADE_HEADERS : {}),
       },
-      ...(status === 204 ? {} : { content: success['content'] }),
+      ...(status === 204 ? {} : { content: contentOf(success, procedure) }),
     },
+    ...(procedure.name === 'generate' ? { 202: accepted(success) } : {}),
     ...errorResponses(errorStatuses(procedure)),
   }
 }
+
+const contentOf = (success: Json, { tellsEvents }: ProcedureFacts): unknown =>
+  tellsEvents ? { ...(success['content'] as Json), ...eventStream } : success['content']
+
+const accepted = (success: Json): Json => ({
+  description: 'Accepted: it goes on, and is found by its id.',
+  headers: { ...KNOWN_HEADERS, ...ACCEPTED_HEADERS },
+  content: success['content'],
+})
 
 /** The generator loses the description of an optional field. */
 function parametersOf(parameters: Json[], procedure: ProcedureFacts): Json[] {
@@ -187,7 +206,13 @@ const SECURITY = {
   scope: [{ apiKey: [] }, { accessToken: [] }],
 }
 
-const CONFLICTING = new Set(['auth.register', 'keys.create', 'generate', 'generations.delete'])
+const CONFLICTING = new Set([
+  'auth.register',
+  'keys.create',
+  'generate',
+  'generations.cancel',
+  'generations.delete',
+])
 
 /** Which statuses of the table a procedure can answer, from what it is. */
 function errorStatuses({ name, policy, rest }: ProcedureFacts): number[] {

@@ -10,6 +10,8 @@ export interface ProcedureFacts {
   readonly policy: Policy
   /** Whether its requests may bring images, as JSON or as a form. */
   readonly takesUploads?: true
+  /** Whether it answers a generation, whose events may be asked for in its place. */
+  readonly tellsEvents?: true
   readonly input: z.ZodType
   readonly output: z.ZodType
   readonly rest?: {
@@ -44,8 +46,9 @@ function factsOf(name: string, procedure: AnyTRPCProcedure, policy: Policy): Pro
   const [input, ...more] = inputs
   if (!(input instanceof z.ZodType) || more.length > 0) throw new Error(`${name} needs one input`)
   if (!(output instanceof z.ZodType)) throw new Error(`${name} declares no output`)
-  const { openapi, status = 200, takesUploads } = meta
-  const facts = { name, type, policy, input, output, ...(takesUploads ? { takesUploads } : {}) }
+  const { openapi, status = 200, takesUploads, tellsEvents } = meta
+  const flags = { ...(takesUploads && { takesUploads }), ...(tellsEvents && { tellsEvents }) }
+  const facts = { name, type, policy, input, output, ...flags }
   return openapi === undefined
     ? facts
     : { ...facts, rest: { method: openapi.method, path: openapi.path, status } }

@@ -5,6 +5,8 @@ import type { Deps } from '../kernel/deps.ts'
 import { appErrorOf } from '../kernel/procedures.ts'
 import { type Coerce, createCoerce } from './coerce.ts'
 import { createContext } from './context.ts'
+import { asksForEvents, isAccepted } from './delivery.ts'
+import { sendEvents } from './events.ts'
 import { createFromForm, type FromForm } from './form.ts'
 import { listProcedures, type ProcedureFacts } from './procedures.ts'
 import { takeParameters, unknownField } from './query.ts'
@@ -20,10 +22,17 @@ export function addRest(app: FastifyInstance, deps: Deps, router: AnyTRPCRouter)
     app.route({
       method,
       url: fastifyPath(path),
-      config: { policy: procedure.policy, takesUploads: () => procedure.takesUploads === true },
+      config: {
+        policy: procedure.policy,
+        takesUploads: () => procedure.takesUploads === true,
+        tellsEvents: procedure.tellsEvents === true,
+      },
       handler: async (request, reply) => {
         const result = await call(deps, router, procedure, readInput, request, reply)
-        reply.status(status)
+        if (asksForEvents(request)) {
+          return sendEvents(deps, request, reply, (result as { id: string }).id)
+        }
+        reply.status(isAccepted(request) ? 202 : status)
         if (status === 204) return reply.send()
         return reply.type('application/json; charset=utf-8').send(JSON.stringify(result))
       },

@@ -11,6 +11,7 @@ import { addBodyParsing } from './body.ts'
 import { addDocs } from './docs.ts'
 import { addErrorHandlers, createClientErrorHandler, fromFastify, sendError } from './errors.ts'
 import { addSecurityHeaders, responseHeaders } from './headers.ts'
+import { endStreamsOnClose } from './events.ts'
 import { addImages } from './images.ts'
 import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
 import { addRateLimits } from './rate-limits.ts'
@@ -111,6 +112,7 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   addAccessLog(app)
   endSlowReaders(app, timeouts.reading)
   refuseWhenClosing(app)
+  endStreamsOnClose(app)
   if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
   addBodyParsing(app, deps, timeouts)
   addUploadGate(app, deps, options.uploadsInFlightBytes)
@@ -129,7 +131,14 @@ async function addCors(app: FastifyInstance, origins: readonly string[]): Promis
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'prefer', 'x-request-id'],
+    allowedHeaders: [
+      'authorization',
+      'content-type',
+      'idempotency-key',
+      'last-event-id',
+      'prefer',
+      'x-request-id',
+    ],
     exposedHeaders: [
       'x-request-id',
       'x-generation-id',
@@ -138,6 +147,7 @@ async function addCors(app: FastifyInstance, origins: readonly string[]): Promis
       'ratelimit-policy',
       'ratelimit',
       'idempotent-replayed',
+      'preference-applied',
       'x-should-retry',
     ],
     maxAge: 600,

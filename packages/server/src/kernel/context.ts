@@ -1,3 +1,4 @@
+import type { Delivery } from './delivery.ts'
 import type { Deps } from './deps.ts'
 import type { Principal } from './principal.ts'
 
@@ -15,4 +16,8 @@ export interface Context {
   header(name: string): string | undefined
   /** Sets a response header, on success and on error alike. */
   setHeader(name: string, value: string): void
+  /** How the caller wants to hear of a generation. */
+  readonly delivery: Delivery
+  /** The answer over REST is 202: what it tells of goes on. */
+  setAccepted(): void
 }

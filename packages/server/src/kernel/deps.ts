@@ -2,12 +2,15 @@ import type { Model } from '@nanobanana/shared'
 import type { Db } from '../db/client.ts'
 import type { ImageCodec } from '../ports/image-codec.ts'
 import type { ImageProvider } from '../ports/image-provider.ts'
+import type { Notifier } from '../ports/notifier.ts'
 import type { CurrentObjectStore } from '../ports/object-store.ts'
+import type { Queue } from '../ports/queue.ts'
 import type { RateLimiter } from '../ports/rate-limiter.ts'
 import type { Background } from './background.ts'
 import type { Log } from './log.ts'
 import type { Room } from './room.ts'
 import type { Secrets } from './secrets.ts'
+import type { Slots } from './slots.ts'
 
 /** What the rules need to know of the configuration. */
 export interface Settings {
@@ -21,6 +24,11 @@ export interface Settings {
   /** Decoded bytes of all images that one request may bring. */
   readonly maxUploadBytes: number
   readonly upstreamTimeoutMs: number
+  /** How long a request that names no time waits for its generation. */
+  readonly syncTimeoutMs: number
+  /** Generations that may wait at once, of all accounts and of one. */
+  readonly queueMax: number
+  readonly queueMaxPerAccount: number
   readonly defaultMonthlyLimitMicros: number | null
   /** Of a key without figures of its own. */
   readonly keyRequestsPerMinute: number
@@ -38,14 +46,20 @@ export interface Passwords {
   verify(password: string, hash: string | null): Promise<{ ok: boolean; needsRehash: boolean }>
 }
 
-/** The generations that this process runs, and the name under which it holds them. */
+/** The generations that this process runs. */
 export interface Leases {
-  /** UUID of this start of the process. */
-  readonly owner: string
   /** Seconds after which a process that renews no lease is taken to have died. */
   readonly seconds: number
-  /** What runs now: ids, each with its attempt. */
-  readonly held: Map<string, number>
+  /** What runs now, by the generation's id. */
+  readonly held: Map<string, HeldRun>
+}
+
+/** One run of a generation. */
+export interface HeldRun {
+  /** UUID of the run: another run of the same generation, here too, has another. */
+  readonly owner: string
+  /** Ends the calls to the provider, of a generation that was canceled. */
+  readonly canceled: AbortController
 }
 
 export interface Catalogue {
@@ -70,6 +84,10 @@ export interface Deps {
   readonly passwords: Passwords
   readonly catalogue: Catalogue
   readonly leases: Leases
+  readonly queue: Queue
+  readonly notifier: Notifier
+  /** For generations that run here while their callers wait, beside those that workers take. */
+  readonly slots: Slots
   readonly settings: Settings
   readonly secrets: Secrets
   readonly background: Background

@@ -20,6 +20,8 @@ export type Meta = OpenApiMeta<{
   status?: 200 | 201 | 204
   /** Whether requests may bring images: then the body may be large, or a form. */
   takesUploads?: true
+  /** Whether it answers a generation, whose events may be asked for in its place. */
+  tellsEvents?: true
 }>
 
 const t = initTRPC

@@ -1,7 +1,9 @@
 import type { Migration } from 'kysely/migration'
 import * as initial from './0001_initial.ts'
+import * as deliveries from './0005_deliveries.ts'
 
 /** Forward only, in this order; a released migration is never changed. */
 export const migrations: Record<string, Migration> = {
   '0001_initial': initial,
+  '0005_deliveries': deliveries,
 }

@@ -223,7 +223,12 @@ describe('a generation that meets the deletion leaves nothing behind', () => {
         deps,
         principal,
         { prompt: 'a banana' },
-        { idempotencyKey: undefined, onCommitted: () => {}, onReplayed: () => {} },
+        {
+          idempotencyKey: undefined,
+          delivery: { kind: 'wait', ms: undefined },
+          onCommitted: () => {},
+          onReplayed: () => {},
+        },
       )
     await expect(begin(session)).rejects.toMatchObject({ code: 'invalid_token' })
     await expect(begin({ ...byKey, userId: uuid(user) })).rejects.toMatchObject({

@@ -6,7 +6,9 @@ import type { Deps } from '../../kernel/deps.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
 import { priceOf, release, type Reservation, settle } from '../usage/usage.service.ts'
+import type { NewEvent } from './events.repo.ts'
 import {
+  type Abandoned,
   fail,
   failAbandoned,
   findGeneration,
@@ -15,7 +17,9 @@ import {
   succeed,
 } from './generations.repo.ts'
 import { expireRecords } from './idempotency.repo.ts'
+import { deleteKept } from './kept-images.repo.ts'
 import type { Job, Made } from './making.ts'
+import { tell } from './telling.ts'
 import { addUsage } from './tokens.ts'
 import { warningsOfResult } from './warnings.ts'
 
@@ -23,9 +27,11 @@ import { warningsOfResult } from './warnings.ts'
 export interface Ended {
   row: GenerationRow
   images: Awaited<ReturnType<typeof images.listByGeneration>>
+  /** False: something else ended it. */
+  isOurs: boolean
 }
 
-type EndDeps = Pick<Deps, 'urgentDb' | 'settings' | 'leases' | 'log'>
+type EndDeps = Pick<Deps, 'urgentDb' | 'settings' | 'log'>
 
 /** Milliseconds between the tries to end a generation while the database fails. */
 const END_RETRIES_MS = [100, 500, 2000]
@@ -55,16 +61,14 @@ function tellExcess({ log }: Pick<Deps, 'log'>, { row }: Ended): void {
  * database is what failed, the caller has waited long enough: then it is tried once.
  */
 export function endFailed(
-  deps: Pick<Deps, 'urgentDb' | 'leases' | 'log'>,
+  deps: Pick<Deps, 'urgentDb' | 'log'>,
   job: Job,
   made: Made,
   error: AppError,
 ): Promise<void> {
-  const { code, message, row } = error
-  const stored = { type: row.type, code, message }
   const write = () =>
     transaction(deps.urgentDb, async (tx) => {
-      const failed = await fail(tx, runOf(deps, job), stored, upstreamCost(job, made))
+      const failed = await fail(tx, runOf(job), storedOf(error), upstreamCost(job, made))
       if (failed !== undefined) await giveBack(tx, failed)
     })
   return isDatabaseTrouble(error.cause) ? write() : surely(deps, job, write)
@@ -87,10 +91,16 @@ async function surely<T>(
   return write()
 }
 
-const runOf = ({ leases }: Pick<Deps, 'leases'>, { id, paid }: Job): Run => ({
+/** As a reader of the generation is told of it. */
+export function storedOf({ code, message, row, headers }: AppError): StoredError {
+  const isFinal = headers['x-should-retry'] === 'false'
+  return { type: row.type, code, message, ...(isFinal ? { final: true } : {}) }
+}
+
+const runOf = ({ id, paid, run }: Job): Run => ({
   id,
   attempt: paid.attempt,
-  owner: leases.owner,
+  owner: run.owner,
 })
 
 /**
@@ -98,7 +108,7 @@ const runOf = ({ leases }: Pick<Deps, 'leases'>, { id, paid }: Job): Run => ({
  * when something else ended or removed it.
  */
 async function end(
-  deps: Pick<Deps, 'urgentDb' | 'settings' | 'leases'>,
+  deps: Pick<Deps, 'urgentDb' | 'settings'>,
   job: Job,
   made: Made,
 ): Promise<Ended | undefined> {
@@ -107,7 +117,7 @@ async function end(
     return await transaction(deps.urgentDb, async (tx) => {
       // First, in the order in which a deletion locks; without the account there is nothing to end.
       if (!(await auth.hold(tx, job.paid.userId))) throw new EndedMeanwhile()
-      const row = await succeed(tx, runOf(deps, job), {
+      const row = await succeed(tx, runOf(job), {
         text: made.text,
         warnings: warningsOfResult(job, made.images, made.failures),
         input_tokens: tokens.inputTokens,
@@ -118,20 +128,30 @@ async function end(
       if (row === undefined) throw new EndedMeanwhile()
       await settle(tx, job.paid, reservationOf(row), { images: made.images.length, tokens })
       await expireRecords(tx, job.id)
-      return { row, images: await images.record(tx, deps, made.images) }
+      await letGoOfImages(tx, row)
+      const rows = await images.record(tx, deps, made.images)
+      await tell(tx, job.id, eventsOf(row, rows.length))
+      return { row, images: rows, isOurs: true }
     })
   } catch (error) {
-    if (error instanceof EndedMeanwhile) return findEnded(deps, job)
+    if (error instanceof EndedMeanwhile) return findEnded(deps, job, made)
     throw error
   }
 }
+
+/** Nobody hears of a picture before it is paid for and kept, so all of it is told at the end. */
+const eventsOf = ({ text }: GenerationRow, count: number): NewEvent[] => [
+  ...(text === null ? [] : [{ type: 'text' } as const]),
+  ...Array.from({ length: count }, (_, position) => ({ type: 'image', position }) as const),
+  { type: 'succeeded' },
+]
 
 /** Ends one whose process died, unless that renewed its lease after all; true when it was ended. */
 export const abandon = (
   deps: Pick<Deps, 'db'>,
   run: Run,
   error: StoredError,
-  options: { all: boolean },
+  options: Abandoned,
 ): Promise<boolean> =>
   transaction(deps.db, async (tx) => {
     const failed = await failAbandoned(tx, run, error, options)
@@ -139,8 +159,20 @@ export const abandon = (
     return failed !== undefined
   })
 
-/** What a generation that ends without a picture had set aside. */
+/** Gives back what a generation that ended without a picture had set aside, and tells of its end. */
 export async function giveBack(tx: Tx, row: GenerationRow): Promise<void> {
+  await releaseOf(tx, row)
+  await letGoOfImages(tx, row)
+  await tell(tx, row.id, [{ type: row.status === 'canceled' ? 'canceled' : 'failed' }])
+}
+
+/** The copies of the images that came with it. */
+async function letGoOfImages(tx: Tx, { id, input_images }: GenerationRow): Promise<void> {
+  if (input_images > 0) await deleteKept(tx, id)
+}
+
+/** The same for one that goes with its account: nobody is left to be told. */
+export async function releaseOf(tx: Tx, row: GenerationRow): Promise<void> {
   const job = {
     userId: row.user_id,
     keyId: row.key_id,
@@ -158,18 +190,35 @@ const reservationOf = (row: GenerationRow): Reservation => ({
   day: row.reserved_on,
 })
 
+/** Ends one that was set running and for which nothing was asked of the provider. */
+export const endUnbegun = (
+  deps: Pick<Deps, 'urgentDb'>,
+  run: Run,
+  error: AppError,
+): Promise<void> =>
+  transaction(deps.urgentDb, async (tx) => {
+    const failed = await fail(tx, run, storedOf(error), 0)
+    if (failed !== undefined) await giveBack(tx, failed)
+  })
+
 /** What the provider has or may have billed us, failed attempts included, in micro-dollars. */
 const upstreamCost = ({ paid }: Job, made: Made): number =>
   priceOf(paid, addUsage([made.usage, made.wasted]))
 
-/** The generation as this call ended it before, if it did. */
-async function findEnded(
+/** The generation as this call ended it before, if it did, or as somebody canceled it. */
+export async function findEnded(
   { urgentDb: db }: Pick<Deps, 'urgentDb'>,
   { id, paid }: Job,
+  made: Made,
 ): Promise<Ended | undefined> {
   const row = await findGeneration(db, { userId: paid.userId, mode: undefined }, id)
-  if (row?.status !== 'succeeded' || row.attempt !== paid.attempt) return undefined
-  return { row, images: await images.listByGeneration(db, paid.userId, [id]) }
+  if (row === undefined || row.attempt !== paid.attempt) return undefined
+  if (row.status === 'canceled') return { row, images: [], isOurs: false }
+  if (row.status !== 'succeeded') return undefined
+  const rows = await images.listByGeneration(db, paid.userId, [id])
+  // Another run may have ended it, with other pictures.
+  const isOurs = made.images.some((image) => image.row.id === rows[0]?.id)
+  return { row, images: rows, isOurs }
 }
 
 /** Rolls the transaction back. */

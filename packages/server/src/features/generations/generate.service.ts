@@ -1,63 +1,64 @@
-import type { GenerateInput, Generation } from '@nanobanana/shared'
-import { AppError, toAppError } from '../../kernel/app-error.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { GenerateInput } from '@nanobanana/shared'
+import type { Delivery } from '../../kernel/delivery.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { ImageProvider } from '../../ports/image-provider.ts'
 import * as images from '../images/images.service.ts'
 import { type Job as Paid, priceOf } from '../usage/usage.service.ts'
-import { endFailed, endSurely } from './ending.ts'
+import { admitToQueue } from './admission.ts'
+import { type Answer, answerBegun, answerOf, answerWith } from './answering.ts'
+import { detach } from './detaching.ts'
+import type { Ended } from './ending.ts'
 import { estimateTokens } from './estimate.ts'
-import type { NewGeneration } from './generations.repo.ts'
+import type { GenerationRow, NewGeneration } from './generations.repo.ts'
 import { claimOf } from './idempotency.ts'
 import type { Claim } from './idempotency.repo.ts'
 import { type InputImages, prepareImages } from './input-images.ts'
-import { type Job, type Made, make, unrepeatable } from './making.ts'
-import { render } from './render.ts'
+import { keepImages } from './kept-images.ts'
+import { type Job, unrepeatable } from './making.ts'
+import { providerOf } from './provider.ts'
 import { type Earlier, findEarlier } from './replay.ts'
 import { type CheckedRequest, checkRequest } from './request.ts'
+import { newRun, run as runJob, type RunDeps } from './running.ts'
 import { ClaimedMeanwhile, start } from './starting.ts'
+import { waitForEnd } from './waiting.ts'
 
-export type GenerateDeps = Pick<
-  Deps,
-  | 'db'
-  | 'urgentDb'
-  | 'providers'
-  | 'objectStore'
-  | 'codec'
-  | 'room'
-  | 'catalogue'
-  | 'settings'
-  | 'leases'
-  | 'log'
->
+export type GenerateDeps = RunDeps &
+  Pick<Deps, 'providers' | 'room' | 'catalogue' | 'queue' | 'slots' | 'background'>
 
 /** What the entrance knows of a call, and wants to hear of it. */
 export interface Call {
   /** The header `Idempotency-Key` as it was sent. */
   readonly idempotencyKey: string | undefined
+  readonly delivery: Delivery
   /** Hears the generation's id once its row is committed, which is before the provider is asked. */
   onCommitted(id: string): void
   /** Hears that the answer is that of an earlier request. */
   onReplayed(): void
 }
 
-/** Makes pictures and waits for them, or answers what an earlier request with the same key made. */
+/**
+ * Makes pictures, or answers what an earlier request with the same key made. Waits as long as the
+ * delivery says; what has not ended by then goes on.
+ */
 export async function generate(
   deps: GenerateDeps,
   principal: Principal,
   input: GenerateInput,
   call: Call,
-): Promise<Generation> {
+): Promise<Answer> {
   const { idempotencyKey: header } = call
   const claim = header === undefined ? undefined : claimOf(principal, header, 'generate', input)
   const earlier = claim && (await findEarlier(deps, claim, call))
-  if (earlier !== undefined && 'generation' in earlier) return earlier.generation
+  if (earlier !== undefined && 'answer' in earlier) return earlier.answer
+  if (call.delivery.kind === 'async') await admitToQueue(deps.db, deps, principal.userId)
   const prepared = await prepare(deps, principal, input)
   try {
     return await runOnce(deps, principal, prepared, { call, claim, earlier })
   } finally {
-    prepared.inputs.release()
+    prepared.leave()
   }
 }
 
@@ -65,7 +66,7 @@ export async function generate(
 interface How {
   readonly call: Call
   readonly claim: Claim | undefined
-  readonly earlier: Exclude<Earlier, { generation: unknown }> | undefined
+  readonly earlier: Exclude<Earlier, { answer: unknown }> | undefined
 }
 
 /** Runs it unless another request with the same key of idempotency is quicker. */
@@ -74,13 +75,13 @@ async function runOnce(
   principal: Principal,
   prepared: Prepared,
   how: How,
-): Promise<Generation> {
+): Promise<Answer> {
   try {
-    return await run(deps, principal, prepared, how)
+    return await begin(deps, principal, prepared, how)
   } catch (error) {
     if (!(error instanceof ClaimedMeanwhile) || how.claim === undefined) throw error
     const earlier = await findEarlier(deps, how.claim, how.call)
-    if (earlier !== undefined && 'generation' in earlier) return earlier.generation
+    if (earlier !== undefined && 'answer' in earlier) return earlier.answer
     return runOnce(deps, principal, prepared, { ...how, earlier })
   }
 }
@@ -91,6 +92,10 @@ interface Prepared {
   readonly request: CheckedRequest
   readonly provider: ImageProvider
   readonly inputs: InputImages
+  /** The caller's part is over; what runs on may keep the images. */
+  leave(): void
+  /** Keeps the room of the images; answers how to give it back. */
+  stay(): () => void
 }
 
 async function prepare(
@@ -99,19 +104,113 @@ async function prepare(
   input: GenerateInput,
 ): Promise<Prepared> {
   const request = checkRequest(deps.catalogue, deps.settings.defaultModel, principal, input)
-  const provider = requireProvider(deps, request)
+  const provider = providerOf(deps, request.mode)
   const inputs = await prepareImages(deps, principal, input.images ?? [])
-  return { input, request, provider, inputs }
+  return { input, request, provider, inputs, ...sharedRoom(inputs) }
 }
 
-async function run(
+/** Given back by the last of those who use the images. */
+function sharedRoom({ release }: InputImages): Pick<Prepared, 'leave' | 'stay'> {
+  let users = 1
+  const leave = () => {
+    if (--users === 0) release()
+  }
+  const stay = () => {
+    users++
+    return leave
+  }
+  return { leave, stay }
+}
+
+/** Runs it here where the caller waits and there is a place, else puts it into the queue. */
+async function begin(
   deps: GenerateDeps,
   principal: Principal,
   prepared: Prepared,
   how: How,
-): Promise<Generation> {
-  const { input, request, provider, inputs } = prepared
-  const failed = how.earlier?.failed
+): Promise<Answer> {
+  const { delivery } = how.call
+  if (delivery.kind === 'async') return enqueue(deps, principal, prepared, how)
+  const slot = deps.slots.take(principal.userId)
+  if (slot === undefined) return enqueue(deps, principal, prepared, how)
+  const run = newRun()
+  let begun: Begun
+  try {
+    const detached = delivery.kind === 'stream'
+    begun = await startAs(deps, principal, prepared, how, { run: run.owner, detached })
+  } catch (error) {
+    slot()
+    throw error
+  }
+  const { request, input, provider, inputs } = prepared
+  const { paid, row } = begun
+  const { images } = inputs
+  const job: Job = { ...request, id: row.id, prompt: input.prompt, images, paid, run }
+  const leave = prepared.stay()
+  const running = runJob(deps, provider, job).finally(() => {
+    slot()
+    leave()
+  })
+  // Ends before the database closes, also when nobody waits any more.
+  deps.background.run('generation', () => running.catch(() => {}))
+  return delivery.kind === 'stream'
+    ? answerBegun(deps, row)
+    : waitHere(deps, principal, job, running, delivery.ms)
+}
+
+/** Waits for what runs in this process, which needs no look at the database. */
+async function waitHere(
+  deps: GenerateDeps,
+  principal: Principal,
+  job: Job,
+  running: Promise<Ended>,
+  ms: number | undefined,
+): Promise<Answer> {
+  const over = new AbortController()
+  const late = sleep(ms ?? deps.settings.syncTimeoutMs, undefined, { signal: over.signal })
+  try {
+    const ended = await Promise.race([running, late.catch(() => undefined)])
+    if (ended !== undefined) return await answerWith(deps, ended).catch(rejectPaid)
+  } finally {
+    over.abort()
+  }
+  deps.background.run('detach', () => detach(deps, job))
+  return answerOf(deps, principal, job.id)
+}
+
+async function enqueue(
+  deps: GenerateDeps,
+  principal: Principal,
+  prepared: Prepared,
+  how: How,
+): Promise<Answer> {
+  const as = { run: undefined, detached: true }
+  const { row } = await startAs(deps, principal, prepared, how, as)
+  const { delivery } = how.call
+  if (delivery.kind !== 'wait') return answerBegun(deps, row)
+  await waitForEnd(deps, row.id, delivery.ms ?? deps.settings.syncTimeoutMs)
+  return answerOf(deps, principal, row.id)
+}
+
+/** It is there to be read by its id. */
+const rejectPaid = (error: unknown): never => {
+  throw unrepeatable(error)
+}
+
+interface Begun {
+  readonly paid: Paid
+  readonly row: GenerationRow
+}
+
+/** Writes the row and tells the caller its id. */
+async function startAs(
+  deps: GenerateDeps,
+  principal: Principal,
+  { input, request, inputs }: Prepared,
+  { call, claim, earlier }: How,
+  as: { run: string | undefined; detached: boolean },
+): Promise<Begun> {
+  const failed = earlier?.failed
   const id = failed?.id ?? newUuid()
   const paid: Paid = {
     userId: principal.userId,
@@ -122,49 +221,16 @@ async function run(
     model: request.model,
   }
   const tokens = estimateTokens(request, input.prompt, inputs.images.length)
-  await start(deps, principal, {
-    row: rowOf(paid, input, request, inputs),
-    failed,
-    claim: how.claim,
-    job: paid,
-    estimate: priceOf(paid, tokens),
-  })
-  how.call.onCommitted(idOf('gen', id))
-  const job: Job = {
-    ...request,
-    id,
-    prompt: input.prompt,
-    images: inputs.images,
-    paid,
-  }
+  const kept = as.detached ? await keepImages(deps, principal.userId, inputs.images) : []
+  const what = { failed, claim, job: paid, estimate: priceOf(paid, tokens), kept, ...as }
   try {
-    return await makeAndEnd(deps, provider, job)
-  } finally {
-    letGo(deps, paid)
-  }
-}
-
-/** A later attempt may run here by now, when this one lost its lease. */
-function letGo({ leases: { held } }: Pick<Deps, 'leases'>, { generationId, attempt }: Paid): void {
-  if (held.get(generationId) === attempt) held.delete(generationId)
-}
-
-async function makeAndEnd(
-  deps: GenerateDeps,
-  provider: ImageProvider,
-  job: Job,
-): Promise<Generation> {
-  const made = await make(deps, provider, job)
-  if (made.images.length === 0) throw await recordFailure(deps, job, made, tellingFailure(made))
-  for (const { cause, code } of made.failures)
-    deps.log.warn(
-      { err: cause, code, generation: job.id },
-      'one image of several could not be made',
-    )
-  try {
-    return await keep(deps, job, made)
+    const row = rowOf(paid, input, request, inputs)
+    const begun = await start(deps, principal, { row, ...what })
+    call.onCommitted(idOf('gen', id))
+    return { paid, row: begun }
   } catch (error) {
-    throw await recordFailure(deps, job, made, unrepeatable(error))
+    await images.deleteObjects(deps, kept)
+    throw error
   }
 }
 
@@ -192,45 +258,3 @@ const rowOf = (
   metadata: input.metadata ?? {},
   end_user: input.user ?? null,
 })
-
-/** Ends the generation with the pictures that the provider was paid for. */
-async function keep(deps: GenerateDeps, job: Job, made: Made): Promise<Generation> {
-  const ended = await endSurely(deps, job, made)
-  if (ended === undefined) {
-    // Deleted or ended meanwhile: nobody can reach the objects any more.
-    await images.deleteObjects(
-      deps,
-      made.images.map(({ row }) => row),
-    )
-    throw new AppError('unavailable', 'The generation was ended while it ran; nothing was charged.')
-  }
-  return render(deps, ended.row, ended.images, 'data-url')
-}
-
-/** Of several failures one that a repeat would only buy again, else the first. */
-function tellingFailure({ failures }: Made): AppError {
-  const final = failures.find(({ headers, row }) => !row.retryable || 'x-should-retry' in headers)
-  return final ?? failures[0] ?? new AppError('internal')
-}
-
-/** Ends the generation as failed; a failure costs the account nothing, whatever it cost us. */
-async function recordFailure(
-  deps: Pick<Deps, 'urgentDb' | 'leases' | 'log'>,
-  job: Job,
-  made: Made,
-  error: unknown,
-): Promise<AppError> {
-  const appError = toAppError(error)
-  try {
-    await endFailed(deps, job, made, appError)
-  } catch (cause) {
-    deps.log.error({ err: cause, generation: job.id }, 'a failed generation could not be recorded')
-  }
-  return appError
-}
-
-function requireProvider(deps: Pick<Deps, 'providers'>, request: CheckedRequest): ImageProvider {
-  if (request.mode === 'test') return deps.providers.test
-  if (deps.providers.live === undefined) throw new AppError('provider_not_configured')
-  return deps.providers.live
-}

@@ -1,5 +1,11 @@
 import type { GenerationStatus, Mode, Warning } from '@nanobanana/shared'
-import { type Selectable, sql, type UpdateQueryBuilder, type UpdateResult } from 'kysely'
+import {
+  type RawBuilder,
+  type Selectable,
+  sql,
+  type UpdateQueryBuilder,
+  type UpdateResult,
+} from 'kysely'
 import type { Db, Tx } from '../../db/client.ts'
 import type { Database, GenerationsTable, StoredError } from '../../db/schema.ts'
 import type { Leases } from '../../kernel/deps.ts'
@@ -29,30 +35,72 @@ export type NewGeneration = Pick<
   | 'end_user'
 >
 
-/** What sets a generation running: who holds it, and what was set aside for it. */
-export interface Running {
-  leases: Leases
+/** How a generation begins: held by a run at once, or waiting for a worker. */
+export interface Beginning {
+  /** Undefined: it waits. */
+  lease: Lease | undefined
+  /** Whether another process finishes it if its own dies. */
+  detached: boolean
+  /** What was set aside for it. */
   reservation: Reservation
 }
 
-const runningColumns = ({ leases, reservation }: Running) => ({
-  status: 'running' as const,
-  reserved_micros: reservation.micros,
-  reserved_on: reservation.day,
-  lease_owner: leases.owner,
-  lease_expires_at: leaseEnd(leases),
-})
-
-const leaseEnd = ({ seconds }: Leases) => sql<Date>`now() + make_interval(secs => ${seconds}::int)`
-
-export async function insertRunning(tx: Tx, row: NewGeneration, running: Running): Promise<void> {
-  await tx
-    .insertInto('generations')
-    .values({ ...row, metadata: JSON.stringify(row.metadata), ...runningColumns(running) })
-    .execute()
+/** Who holds a generation, and for how long. */
+export interface Lease {
+  owner: string
+  seconds: number
 }
 
-/** Sets a failed generation running for one more attempt; false when another request did. */
+const leaseEnd = ({ seconds }: Pick<Lease, 'seconds'>) =>
+  sql<Date>`now() + make_interval(secs => ${seconds}::int)`
+
+const heldBy = (lease: Lease) => ({
+  status: 'running' as const,
+  lease_owner: lease.owner,
+  lease_expires_at: leaseEnd(lease),
+})
+
+const beginningColumns = (
+  userId: string,
+  { lease, detached, reservation }: Beginning,
+  runs: RawBuilder<number>,
+) => ({
+  detached,
+  reserved_micros: reservation.micros,
+  reserved_on: reservation.day,
+  ...(lease === undefined
+    ? { ...waiting, queue_tag: nextTag(userId) }
+    : { ...heldBy(lease), runs, queue_tag: null }),
+})
+
+const waiting = { status: 'queued' as const, lease_owner: null, lease_expires_at: null }
+
+/**
+ * A place behind the account's own and one step behind whoever is next, so that accounts take turns
+ * however many one of them sends (self-clocked fair queueing).
+ */
+const nextTag = (userId: string) => sql<number>`greatest(
+  (select min(queue_tag) from generations where status = 'queued'),
+  (select max(queue_tag) from generations where status = 'queued' and user_id = ${userId}),
+  0::bigint) + 1`
+
+export async function insertGeneration(
+  tx: Tx,
+  row: NewGeneration,
+  beginning: Beginning,
+): Promise<GenerationRow> {
+  return tx
+    .insertInto('generations')
+    .values({
+      ...row,
+      metadata: JSON.stringify(row.metadata),
+      ...beginningColumns(row.user_id, beginning, sql<number>`1`),
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** Takes a failed generation for one more attempt; false when another request did. */
 export async function restart(
   tx: Tx,
   { id, attempt }: Pick<GenerationRow, 'id' | 'attempt'>,
@@ -68,37 +116,106 @@ export async function restart(
   return row !== undefined
 }
 
-/** Whether the run was committed and has not ended. */
-export async function isRunning(db: Db, { id, attempt, owner }: Run): Promise<boolean> {
-  const row = await db
+/** An attempt that was committed: held by its run, or in the queue at least once. */
+export async function findBegun(
+  db: Db,
+  { id, attempt, owner }: Omit<Run, 'owner'> & { owner: string | undefined },
+): Promise<GenerationRow | undefined> {
+  let query = db
     .selectFrom('generations')
-    .select('id')
+    .selectAll()
     .where('id', '=', id)
-    .where('status', '=', 'running')
     .where('attempt', '=', attempt)
-    .where('lease_owner', '=', owner)
+  if (owner !== undefined) {
+    query = query.where('status', '=', 'running').where('lease_owner', '=', owner)
+  }
+  return query.executeTakeFirst()
+}
+
+/** Begins one more attempt. */
+export async function beginAgain(
+  tx: Tx,
+  { id, user_id, model, size }: Pick<NewGeneration, 'id' | 'user_id' | 'model' | 'size'>,
+  beginning: Beginning,
+): Promise<GenerationRow> {
+  return (
+    tx
+      .updateTable('generations')
+      // The defaults may be others than at the first attempt.
+      .set({ model, size, ...beginningColumns(user_id, beginning, oneMoreRun) })
+      .where('id', '=', id)
+      .returningAll()
+      .executeTakeFirstOrThrow()
+  )
+}
+
+const oneMoreRun = sql<number>`runs + 1`
+
+/** A generation that waits, kept as it is while the transaction lasts. */
+export async function lockQueued(tx: Tx, id: string): Promise<GenerationRow | undefined> {
+  return tx
+    .selectFrom('generations')
+    .selectAll()
+    .where('id', '=', id)
+    .where('status', '=', 'queued')
+    .forUpdate()
     .executeTakeFirst()
+}
+
+export async function setRunning(tx: Tx, id: string, lease: Lease): Promise<void> {
+  await tx
+    .updateTable('generations')
+    .set({ ...heldBy(lease), runs: oneMoreRun })
+    .where('id', '=', id)
+    .execute()
+}
+
+/**
+ * Sends one back to the queue that a run has left, to its old place; undefined when it did not.
+ * `called`: the provider may bill what the run had set aside.
+ */
+export async function setQueued(
+  tx: Tx,
+  run: Run,
+  options: Abandoned & { called: boolean },
+): Promise<GenerationRow | undefined> {
+  const update = tx.updateTable('generations').set({
+    ...waiting,
+    queue_tag: sql<number>`coalesce(queue_tag, 0)`,
+    ...(options.called ? mayBeBilled : {}),
+  })
+  return ofAbandoned(update, run, options)
+}
+
+/** Marks one that runs as to be finished by whoever can. */
+export async function setDetached(tx: Tx, run: Run): Promise<boolean> {
+  const row = await ofRun(tx.updateTable('generations').set({ detached: true }), run)
   return row !== undefined
 }
 
-export async function setRunning(
-  tx: Tx,
-  { id, model, size }: Pick<NewGeneration, 'id' | 'model' | 'size'>,
-  running: Running,
-): Promise<void> {
-  await tx
-    .updateTable('generations')
-    // The defaults may be others than at the first attempt.
-    .set({ model, size, ...runningColumns(running) })
-    .where('id', '=', id)
-    .execute()
+export interface QueueCounts {
+  all: number
+  ofUser: number
+}
+
+/** How many wait. */
+export async function countQueued(db: Db | Tx, userId: string): Promise<QueueCounts> {
+  return db
+    .selectFrom('generations')
+    .select([
+      sql<number>`count(*)::int`.as('all'),
+      sql<number>`(count(*) filter (where user_id = ${userId}))::int`.as('ofUser'),
+    ])
+    .where('status', '=', 'queued')
+    .executeTakeFirstOrThrow()
 }
 
 /** One run of a generation; writes about it from any other are refused. */
 export interface Run {
   id: string
   attempt: number
-  owner: string
+  /** Null only where nobody ever held it. */
+  owner: string | null
 }
 
 export interface Success {
@@ -146,76 +263,112 @@ export async function fail(
   )
 }
 
+/** Ends one that has not ended, whoever runs it; `undefined` when it has. */
+export async function cancel(tx: Tx, id: string): Promise<GenerationRow | undefined> {
+  return tx
+    .updateTable('generations')
+    .set({ status: 'canceled', ...mayBeBilled, ...ended })
+    .where('id', '=', id)
+    .where('status', 'in', ['queued', 'running'])
+    .returningAll()
+    .executeTakeFirst()
+}
+
+/** An abort does not stop the provider's bill, and of a process that died nobody knows. */
+const mayBeBilled = {
+  upstream_cost_micros: sql<number>`upstream_cost_micros
+    + case status when 'running' then reserved_micros else 0 end`,
+}
+
 /** Of earlier attempts too. */
 const plusUpstream = (micros: number) => sql<number>`upstream_cost_micros + ${micros}::bigint`
 
 const ended = { lease_owner: null, lease_expires_at: null, completed_at: sql<Date>`now()` }
 
+type GenerationsUpdate = UpdateQueryBuilder<Database, 'generations', 'generations', UpdateResult>
+
 const ofRun = (
-  update: UpdateQueryBuilder<Database, 'generations', 'generations', UpdateResult>,
+  update: GenerationsUpdate,
   { id, attempt, owner }: Run,
 ): Promise<GenerationRow | undefined> =>
   update
     .where('id', '=', id)
     .where('status', '=', 'running')
     .where('attempt', '=', attempt)
-    .where('lease_owner', '=', owner)
+    .where('lease_owner', owner === null ? 'is' : '=', owner)
     .returningAll()
     .executeTakeFirst()
 
 /** Puts off the end of the leases of what a process runs. */
-export async function renewLeases(db: Db, leases: Leases): Promise<void> {
+export async function renewLeases(db: Db, { held, seconds }: Leases): Promise<void> {
   await db
     .updateTable('generations')
-    .set({ lease_expires_at: leaseEnd(leases) })
-    .where('id', 'in', [...leases.held.keys()])
-    .where('lease_owner', '=', leases.owner)
+    .set({ lease_expires_at: leaseEnd({ seconds }) })
+    .where('id', 'in', [...held.keys()])
+    .where(
+      'lease_owner',
+      'in',
+      [...held.values()].map(({ owner }) => owner),
+    )
     .where('status', '=', 'running')
     .execute()
 }
 
-/**
- * What runs without a living process: past its lease, or all of it when `all` is set; a thousand at
- * most, beside those named.
- */
+/** Which runs count as left: `all`, or those past their lease. */
+export interface Abandoned {
+  all: boolean
+}
+
+export interface AbandonedRun extends Run {
+  detached: boolean
+  /** Runs of the attempts so far. */
+  runs: number
+}
+
+/** What runs without a living process; a thousand at most, beside those named. */
 export async function listAbandoned(
   db: Db,
-  options: { all: boolean; beside: readonly string[] },
-): Promise<Run[]> {
+  options: Abandoned & { beside: readonly string[] },
+): Promise<AbandonedRun[]> {
   let query = db
     .selectFrom('generations')
-    .select(['id', 'attempt', 'lease_owner'])
-    .where('status', 'in', ['queued', 'running'])
+    .select(['id', 'attempt', 'lease_owner', 'detached', 'runs'])
+    .where('status', '=', 'running')
   if (!options.all) query = query.where('lease_expires_at', '<', sql<Date>`now()`)
   if (options.beside.length > 0) query = query.where('id', 'not in', options.beside)
   const rows = await query.limit(1000).execute()
-  return rows.map(({ id, attempt, lease_owner }) => ({ id, attempt, owner: lease_owner ?? '' }))
+  return rows.map(({ lease_owner, ...row }) => ({ ...row, owner: lease_owner }))
 }
 
 /** Ends such a one as failed, if nobody has renewed its lease meanwhile. */
 export async function failAbandoned(
   tx: Tx,
-  { id, attempt }: Run,
+  run: Run,
   error: StoredError,
-  options: { all: boolean },
+  options: Abandoned,
 ): Promise<GenerationRow | undefined> {
-  let query = tx
+  const update = tx
     .updateTable('generations')
-    .set({ status: 'failed', error: JSON.stringify(error), ...ended })
-    .where('id', '=', id)
-    .where('attempt', '=', attempt)
-    .where('status', 'in', ['queued', 'running'])
-  if (!options.all) query = query.where('lease_expires_at', '<', sql<Date>`now()`)
-  return query.returningAll().executeTakeFirst()
+    .set({ status: 'failed', error: JSON.stringify(error), ...mayBeBilled, ...ended })
+  return ofAbandoned(update, run, options)
 }
 
-/** Generations of a key that have not ended, beside the one named. */
-export async function countUnfinished(tx: Tx, keyId: string, beside: string): Promise<number> {
+function ofAbandoned(
+  update: GenerationsUpdate,
+  run: Run,
+  options: Abandoned,
+): Promise<GenerationRow | undefined> {
+  const left = options.all ? update : update.where('lease_expires_at', '<', sql<Date>`now()`)
+  return ofRun(left, run)
+}
+
+/** Generations of a key that run, beside the one named. */
+export async function countRunning(tx: Tx, keyId: string, beside: string): Promise<number> {
   const row = await tx
     .selectFrom('generations')
     .select(sql<number>`count(*)::int`.as('count'))
     .where('key_id', '=', keyId)
-    .where('status', 'in', ['queued', 'running'])
+    .where('status', '=', 'running')
     .where('id', '!=', beside)
     .executeTakeFirstOrThrow()
   return row.count
@@ -225,6 +378,15 @@ export async function countUnfinished(tx: Tx, keyId: string, beside: string): Pr
 export interface Visible {
   userId: string
   mode: Mode | undefined
+}
+
+export async function findStatus(db: Db, id: string): Promise<GenerationStatus | undefined> {
+  const row = await db
+    .selectFrom('generations')
+    .select('status')
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return row?.status
 }
 
 export async function findGeneration(

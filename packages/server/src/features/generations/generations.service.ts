@@ -7,13 +7,13 @@ import { uuidOf } from '../../kernel/ids.ts'
 import { modeOf, type Principal } from '../../kernel/principal.ts'
 import * as images from '../images/images.service.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
-import { abandon, giveBack } from './ending.ts'
+import { releaseOf } from './ending.ts'
+import { deleteOldEvents } from './events.repo.ts'
 import {
   deleteGeneration,
   deleteGenerationsOfUser,
   findGeneration,
   type GenerationRow,
-  listAbandoned,
   lockGeneration,
   renewLeases,
 } from './generations.repo.ts'
@@ -63,36 +63,6 @@ const optional = <T, U>(value: T | undefined, convert: (value: T) => U): U | und
   value === undefined ? undefined : convert(value)
 const toDate = (time: string): Date => new Date(time)
 
-/**
- * Ends generations whose process died. `all`: no other process can be running one, as on an embedded
- * database that was just opened.
- */
-export async function recoverAbandoned(
-  deps: Pick<Deps, 'db' | 'log'>,
-  options: { all: boolean },
-): Promise<number> {
-  const { row, code, message } = new AppError(
-    'unavailable',
-    'The service was stopped while it ran; nothing was charged.',
-  )
-  const error = { type: row.type, code, message }
-  // One that cannot be ended must not stop the others.
-  const beside = new Set<string>()
-  let ended = 0
-  for (;;) {
-    const runs = await listAbandoned(deps.db, { ...options, beside: [...beside] })
-    if (runs.length === 0) return ended
-    for (const run of runs) {
-      beside.add(run.id)
-      try {
-        if (await abandon(deps, run, error, options)) ended++
-      } catch (cause) {
-        deps.log.error({ err: cause, generation: run.id }, 'a generation could not be recovered')
-      }
-    }
-  }
-}
-
 /** Keeps what this process runs from being taken for abandoned. */
 export async function renew({
   urgentDb,
@@ -125,10 +95,14 @@ export async function remove(
 export const sweepRecords = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promise<number> =>
   deleteInBatches((limit) => deleteExpiredRecords(deps.db, limit), signal)
 
+/** Removes events that nobody can ask for any more; answers how many. */
+export const sweepEvents = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promise<number> =>
+  deleteInBatches((limit) => deleteOldEvents(deps.db, limit), signal)
+
 /** Removes an account's generations with their images' rows; the objects stay to be deleted. */
 export async function deleteAllOf(tx: Tx, userId: string): Promise<void> {
   // Generations before records, in the order in which one that ends locks them.
-  for (const running of await deleteGenerationsOfUser(tx, userId)) await giveBack(tx, running)
+  for (const running of await deleteGenerationsOfUser(tx, userId)) await releaseOf(tx, running)
   await deleteRecordsOfUser(tx, userId)
 }
 

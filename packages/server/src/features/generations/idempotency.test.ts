@@ -7,7 +7,7 @@ import { createScriptedProvider, type ScriptedProvider } from '../../../test/scr
 import { createWorld, SMALL } from '../../../test/world.ts'
 import { parseId } from '../../kernel/ids.ts'
 import { ProviderError, type ProviderErrorCode } from '../../ports/image-provider.ts'
-import { recoverAbandoned } from './generations.service.ts'
+import { recoverAbandoned } from './recovering.ts'
 
 let app: TestApp
 let provider: ScriptedProvider
@@ -338,7 +338,13 @@ describe('a first request that failed', () => {
     await expect.poll(() => provider.seen.length).toBe(calls + 2)
     // The others have been refused by now.
     await sleep(100)
-    expect(held.get(uuid)).toBe(2)
+    const { attempt, lease_owner } = await db()
+      .selectFrom('generations')
+      .select(['attempt', 'lease_owner'])
+      .where('id', '=', uuid)
+      .executeTakeFirstOrThrow()
+    expect(attempt).toBe(2)
+    expect(held.get(uuid)?.owner).toBe(lease_owner)
     gate.resolve()
     await Promise.all(repeats)
     expect(held.has(uuid)).toBe(false)

@@ -1,6 +1,6 @@
 import { ERRORS } from '@nanobanana/shared'
 import { AppError, toAppError } from '../../kernel/app-error.ts'
-import type { Deps } from '../../kernel/deps.ts'
+import type { Deps, HeldRun } from '../../kernel/deps.ts'
 import type { EncodedImage } from '../../ports/image-codec.ts'
 import {
   type ImageProvider,
@@ -21,6 +21,8 @@ export type Job = CheckedRequest & {
   readonly images: readonly EncodedImage[]
   /** As the ledger knows it. */
   readonly paid: Paid
+  /** In whose name it runs. */
+  readonly run: HeldRun
 }
 
 /** What came of all the calls of a generation. */
@@ -40,7 +42,7 @@ type MakeDeps = Pick<Deps, 'objectStore' | 'codec' | 'settings' | 'log'>
 /** Makes the images of a job, each by its own call, all at once: `n` is four at most. */
 export async function make(deps: MakeDeps, provider: ImageProvider, job: Job): Promise<Made> {
   const { upstreamTimeoutMs } = deps.settings
-  const signal = AbortSignal.timeout(upstreamTimeoutMs)
+  const signal = AbortSignal.any([AbortSignal.timeout(upstreamTimeoutMs), job.run.canceled.signal])
   const limits = { signal, deadline: performance.now() + upstreamTimeoutMs }
   const calls = Array.from({ length: job.n }, (_, index) =>
     makeOne(deps, provider, job, index, limits),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Db, Tx } from '../../db/client.ts'
+import type { HeldRun } from '../../kernel/deps.ts'
 import { newUuid } from '../../kernel/ids.ts'
 import { explain } from '../../../test/explain.ts'
 import { createTestDatabase, type TestDatabase } from '../../../test/harness.ts'
@@ -15,7 +16,8 @@ import { findImage, listImages, listObjectsOfGeneration } from '../images/images
 import { findLiveKey, lockKey, touchKey } from '../keys/keys.repo.ts'
 import { selectSpending, sumByGroup, type UsageGroup } from '../usage/usage.repo.ts'
 import {
-  countUnfinished,
+  countQueued,
+  countRunning,
   deleteGeneration,
   failAbandoned,
   findGeneration,
@@ -37,10 +39,12 @@ const keyIds = Array.from({ length: 8 }, () => newUuid())
 const keyId = keyIds[0]!
 const visible = { userId, mode: 'live' as const }
 const claim = { userId, scope: 'session', key: 'k777', fingerprint: new Uint8Array(32) }
-const leases = { owner: newUuid(), seconds: 30, held: new Map<string, number>() }
+const owner = newUuid()
+const leases = { seconds: 30, held: new Map<string, HeldRun>() }
+const heldRun = { owner, canceled: new AbortController() }
 const digest = (text: string) => createHash('sha256').update(text).digest()
 const generationId = (n: number) => idOfNumber({ userId }, n)
-const abandoned = { id: generationId(GENERATIONS), attempt: 1, owner: leases.owner }
+const abandoned = { id: generationId(GENERATIONS), attempt: 1, owner }
 
 beforeAll(async () => {
   database = await createTestDatabase()
@@ -70,8 +74,8 @@ async function insertKeys(owner: string, ids: readonly string[]): Promise<void> 
 
 /** Eight that run, half of them past their lease. */
 async function insertRunning(): Promise<void> {
-  for (let n = 0; n < 8; n++) leases.held.set(generationId(GENERATIONS - n), 1)
-  await sql`update generations set status = 'running', lease_owner = ${leases.owner}, key_id = ${keyId},
+  for (let n = 0; n < 8; n++) leases.held.set(generationId(GENERATIONS - n), heldRun)
+  await sql`update generations set status = 'running', lease_owner = ${owner}, key_id = ${keyId},
       lease_expires_at = now() + interval '1 hour' * (case when place % 2 = 0 then 1 else -1 end)
     from unnest(${[...leases.held.keys()]}::uuid[]) with ordinality held (held, place)
     where id = held`.execute(db)
@@ -185,7 +189,8 @@ const CASES: Record<string, Case> = {
   },
   'the lock of a key': { work: (tx) => lockKey(tx, keyId), rows: 1 },
   'the last use of a key': { work: (tx) => touchKey(tx, keyId), rows: 1, writes: 40 },
-  'what a key has running': { work: (tx) => countUnfinished(tx, keyId, newUuid()), rows: 8 },
+  'what a key has running': { work: (tx) => countRunning(tx, keyId, newUuid()), rows: 8 },
+  'how many wait': { work: (tx) => countQueued(tx, userId), rows: 1 },
   'what is abandoned': { work: (tx) => listAbandoned(tx, { all: false, beside: [] }), rows: 8 },
   'all that runs': { work: (tx) => listAbandoned(tx, { all: true, beside: [] }), rows: 8 },
   'the end of an abandoned one': {

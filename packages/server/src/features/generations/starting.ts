@@ -5,18 +5,21 @@ import type { Principal } from '../../kernel/principal.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as keys from '../keys/keys.service.ts'
 import { type Job as Paid, refuseExceeded, reserve } from '../usage/usage.service.ts'
+import { admitToQueue, admitToRun } from './admission.ts'
 import {
-  countUnfinished,
+  beginAgain,
+  type Beginning,
+  findBegun,
   type GenerationRow,
-  insertRunning,
-  isRunning,
+  insertGeneration,
   type NewGeneration,
   restart,
-  setRunning,
 } from './generations.repo.ts'
 import { type Claim, insertRecord, reopenRecord } from './idempotency.repo.ts'
+import { insertKept, type KeptImage } from './kept-images.repo.ts'
+import { tell } from './telling.ts'
 
-type StartDeps = Pick<Deps, 'db' | 'settings' | 'leases'>
+type StartDeps = Pick<Deps, 'db' | 'settings' | 'leases' | 'queue'>
 
 /** Another request with the same key of idempotency was quicker. */
 export class ClaimedMeanwhile extends Error {
@@ -31,37 +34,57 @@ export interface Start {
   readonly job: Paid
   /** Micro-dollars to set aside. */
   readonly estimate: number
+  /** UUID of the run that begins with it; undefined: it waits for a worker. */
+  readonly run: string | undefined
+  /** Whether another process finishes it if this one dies. */
+  readonly detached: boolean
+  /** Copies of its images, for another process. */
+  readonly kept: readonly KeptImage[]
 }
 
 /**
- * Sets a generation running in this process's name. From then on it is found by its id, whatever
- * becomes of the process.
+ * Writes a generation that runs here or waits in the queue. From then on it is found by its id,
+ * whatever becomes of the process.
  */
-export async function start(deps: StartDeps, principal: Principal, what: Start): Promise<void> {
+export async function start(
+  deps: StartDeps,
+  principal: Principal,
+  what: Start,
+): Promise<GenerationRow> {
   const { generationId: id, attempt } = what.job
   // With a claim it may be a repeat, which is answered whatever the budget.
   if (what.claim === undefined) await refuseExceeded(deps, what.job, what.estimate)
   try {
-    await write(deps, principal, what)
+    return await write(deps, principal, what)
   } catch (error) {
-    // A commit whose answer was lost shows as a row that runs in our name.
+    // A commit whose answer was lost shows as a row that has begun.
     if (!isOutcomeUnknown(error)) throw error
-    if (!(await isRunning(deps.db, { id, attempt, owner: deps.leases.owner }))) throw error
+    const begun = await findBegun(deps.db, { id, attempt, owner: what.run })
+    if (begun === undefined) throw error
+    return begun
   }
-  deps.leases.held.set(id, attempt)
 }
 
-/** One transaction: the claim of the key of idempotency, the reservation and the running row. */
-const write = (deps: StartDeps, principal: Principal, what: Start): Promise<void> =>
+/** One transaction: the claim of the key of idempotency, the reservation, the row and its place. */
+const write = (deps: StartDeps, principal: Principal, what: Start): Promise<GenerationRow> =>
   transaction(deps.db, async (tx) => {
-    const { leases } = deps
+    const { id } = what.row
     // First, in the order in which a deletion locks.
     if (!(await auth.hold(tx, principal.userId))) throw gone(principal)
     await claim(tx, what)
-    await admit(tx, deps, principal, what.row.id)
+    await admit(tx, deps, principal, what)
     const reservation = await reserve(tx, deps, what.job, what.estimate)
-    if (what.failed === undefined) await insertRunning(tx, what.row, { leases, reservation })
-    else await setRunning(tx, what.row, { leases, reservation })
+    const lease =
+      what.run === undefined ? undefined : { owner: what.run, seconds: deps.leases.seconds }
+    const beginning: Beginning = { lease, detached: what.detached, reservation }
+    const row =
+      what.failed === undefined
+        ? await insertGeneration(tx, what.row, beginning)
+        : await beginAgain(tx, what.row, beginning)
+    await insertKept(tx, id, what.kept)
+    if (lease === undefined) await deps.queue.enqueue(tx, id, { priority: -(row.queue_tag ?? 0) })
+    await tell(tx, id, [{ type: lease === undefined ? 'queued' : 'running' }])
+    return row
   })
 
 const gone = (principal: Principal): AppError =>
@@ -77,20 +100,14 @@ async function claim(tx: Tx, { row, failed, claim: claimed }: Start): Promise<vo
   if (!won) throw new ClaimedMeanwhile()
 }
 
-/** Refuses a key that has ended, or that has as many generations running as it may. */
+/** Refuses a key that has ended, and what there is no place for. */
 async function admit(
   tx: Tx,
-  { settings }: Pick<Deps, 'settings'>,
+  deps: Pick<Deps, 'settings'>,
   principal: Principal,
-  id: string,
+  { row, run }: Start,
 ): Promise<void> {
-  if (principal.kind !== 'key') return
-  if (!(await keys.lock(tx, principal.keyId))) throw gone(principal)
-  const limit = principal.maxConcurrency ?? settings.keyConcurrency
-  if ((await countUnfinished(tx, principal.keyId, id)) < limit) return
-  throw new AppError(
-    'concurrency_limited',
-    `The API key may have ${limit} generations running at the same time.`,
-    { retryAfterSeconds: 1 },
-  )
+  if (principal.kind === 'key' && !(await keys.lock(tx, principal.keyId))) throw gone(principal)
+  if (run === undefined) await admitToQueue(tx, deps, principal.userId)
+  else await admitToRun(tx, deps, principal, row.id)
 }

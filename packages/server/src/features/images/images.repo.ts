@@ -92,7 +92,7 @@ export async function listObjectsOfGeneration(
     .execute()
 }
 
-/** Of those keys under which an image lies, whether its retention is over. */
+/** Of those keys under which an image lies, or a copy that is still needed, whether its time is over. */
 export async function findExpiries(
   db: Db,
   keys: readonly string[],
@@ -101,6 +101,12 @@ export async function findExpiries(
     .selectFrom('images')
     .select(['object_key', isExpired.as('expired')])
     .where('object_key', 'in', keys)
+    .unionAll(
+      db
+        .selectFrom('input_images')
+        .select(['object_key', sql<boolean>`false`.as('expired')])
+        .where('object_key', 'in', keys),
+    )
     .execute()
   return new Map(rows.map((row) => [row.object_key, row.expired]))
 }

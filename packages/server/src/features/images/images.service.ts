@@ -77,6 +77,31 @@ export async function store(
   }
 }
 
+/** Stores bytes that are no result, such as a copy of what a request brought. */
+export async function storeCopy(
+  deps: Pick<Deps, 'objectStore'>,
+  userId: string,
+  bytes: Uint8Array,
+  mimeType: ImageMimeType,
+): Promise<StoredObject> {
+  const name = `${newUuid()}.${EXTENSIONS[mimeType]}`
+  const key = `u/${userId}/${name}`
+  const sha256 = await sha256Of(bytes)
+  await putOrRefuse(deps, { key, bytes, contentType: mimeType, sha256, filename: name })
+  return { storage: deps.objectStore.kind, object_key: key }
+}
+
+/** All of an object; rejects where it is gone or its store cannot be used. */
+export async function readObject(
+  deps: Pick<Deps, 'objectStore'>,
+  { storage, object_key }: StoredObject,
+): Promise<Buffer> {
+  const store = await storeOf(deps, storage).catch(unavailable)
+  const body = await store?.read(object_key).catch(unavailable)
+  if (body === undefined) throw new AppError('unavailable', 'An image of the request is gone.')
+  return buffer(body)
+}
+
 /** Off the event loop, where a large picture would take 10 ms. */
 async function sha256Of(bytes: Uint8Array): Promise<string> {
   const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)

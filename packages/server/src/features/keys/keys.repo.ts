@@ -215,6 +215,17 @@ export async function lockKey(tx: Tx, id: string): Promise<boolean> {
   return row !== undefined
 }
 
+/** Locks a key whatever its state, and answers its own limit; null: it has none. */
+export async function lockKeyForRun(tx: Tx, id: string): Promise<number | null> {
+  const row = await tx
+    .selectFrom('api_keys')
+    .select('max_concurrency')
+    .where('id', '=', id)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  return row?.max_concurrency ?? null
+}
+
 /** Notes a use, at most once a minute. */
 export async function touchKey(db: Db, id: string): Promise<void> {
   await db

@@ -35,6 +35,7 @@ import {
   type KeyRow,
   listKeys,
   lockKey,
+  lockKeyForRun,
   type OwnedKey,
   retireSecrets,
   revokeKey,
@@ -217,6 +218,10 @@ async function recordRefusal(
  * longer works.
  */
 export const lock = (tx: Tx, keyId: string): Promise<boolean> => lockKey(tx, keyId)
+
+/** Keeps others from counting what a key runs; answers how many it may, null: as any other. */
+export const lockForRun = (tx: Tx, keyId: string): Promise<number | null> =>
+  lockKeyForRun(tx, keyId)
 
 /** Keys that nothing but a missing pepper keeps from working. */
 export const countUnreadable = ({ db, secrets }: Pick<Deps, 'db' | 'secrets'>): Promise<number> =>

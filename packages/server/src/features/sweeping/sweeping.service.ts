@@ -25,6 +25,7 @@ const TASKS: readonly Task[] = [
   { name: 'disk objects', everySeconds: HOUR, run: sweepStore('disk') },
   { name: 's3 objects', everySeconds: HOUR, run: sweepStore('s3') },
   { name: 'idempotency records', everySeconds: HOUR, run: generations.sweepRecords },
+  { name: 'generation events', everySeconds: HOUR, run: generations.sweepEvents },
   { name: 'revoked tokens', everySeconds: HOUR, run: auth.sweepTokens },
   { name: 'login attempts', everySeconds: DAY, run: auth.sweepAttempts },
   {

@@ -1,0 +1,50 @@
+import type { Db, Tx } from '../../db/client.ts'
+import { AppError } from '../../kernel/app-error.ts'
+import type { Deps } from '../../kernel/deps.ts'
+import type { Principal } from '../../kernel/principal.ts'
+import { countQueued, countRunning } from './generations.repo.ts'
+
+type Limits = Pick<Deps, 'settings'>
+
+const RETRY_AFTER_SECONDS = 5
+
+/**
+ * Refuses where too many wait, of the account or of all. Parallel requests may pass it together: it
+ * bounds what waits, and no money hangs on it.
+ */
+export async function admitToQueue(
+  db: Db | Tx,
+  { settings }: Limits,
+  userId: string,
+): Promise<void> {
+  const { all, ofUser } = await countQueued(db, userId)
+  if (ofUser >= settings.queueMaxPerAccount) {
+    throw new AppError(
+      'rate_limited',
+      `The account may have ${settings.queueMaxPerAccount} generations waiting at the same time.`,
+      { retryAfterSeconds: RETRY_AFTER_SECONDS },
+    )
+  }
+  if (all >= settings.queueMax) {
+    throw new AppError('overloaded', 'Too many generations are waiting.', {
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    })
+  }
+}
+
+/** Refuses a key that has as many generations running as it may. */
+export async function admitToRun(
+  tx: Tx,
+  { settings }: Limits,
+  principal: Principal,
+  id: string,
+): Promise<void> {
+  if (principal.kind !== 'key') return
+  const limit = principal.maxConcurrency ?? settings.keyConcurrency
+  if ((await countRunning(tx, principal.keyId, id)) < limit) return
+  throw new AppError(
+    'concurrency_limited',
+    `The API key may have ${limit} generations running at the same time.`,
+    { retryAfterSeconds: 1 },
+  )
+}
