@@ -50,7 +50,8 @@ export async function generate(
   call: Call,
 ): Promise<Answer> {
   const { idempotencyKey: header } = call
-  const claim = header === undefined ? undefined : claimOf(principal, header, 'generate', input)
+  const claim =
+    header === undefined ? undefined : await claimOf(principal, header, 'generate', input)
   const earlier = claim && (await findEarlier(deps, claim, call))
   if (earlier !== undefined && 'answer' in earlier) return earlier.answer
   if (call.delivery.kind === 'async') await admitToQueue(deps.db, deps, principal.userId)

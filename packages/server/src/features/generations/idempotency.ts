@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { UploadedImage } from '@nanobanana/shared'
 import { AppError } from '../../kernel/app-error.ts'
 import type { Principal } from '../../kernel/principal.ts'
+import { sha256Of } from '../../kernel/sha256.ts'
 import type { Claim } from './idempotency.repo.ts'
 
 /** Visible ASCII. */
@@ -21,12 +22,12 @@ function parseKey(header: string): string | undefined {
  * What a request with the header `Idempotency-Key` claims. `procedure` is the same for all its faces,
  * so that a repeat over another one is a repeat.
  */
-export function claimOf(
+export async function claimOf(
   principal: Principal,
   header: string,
   procedure: string,
   input: unknown,
-): Claim {
+): Promise<Claim> {
   const key = parseKey(header)
   if (key === undefined) {
     throw new AppError(
@@ -40,20 +41,26 @@ export function claimOf(
     scope: principal.kind === 'key' ? principal.keyId : 'session',
     key,
     fingerprint: createHash('sha256')
-      .update(canonical([procedure, input]))
+      .update(await canonical([procedure, input]))
       .digest(),
   }
 }
 
 /** JSON whose members are in order; an uploaded image stands for its bytes. */
-function canonical(value: unknown): string {
-  if (value instanceof UploadedImage) {
-    return `<${createHash('sha256').update(value.bytes).digest('hex')}>`
-  }
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+async function canonical(value: unknown): Promise<string> {
+  if (value instanceof UploadedImage) return `<${await sha256Of(value.bytes)}>`
+  if (Array.isArray(value)) return `[${(await canonicalItems(value)).join()}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   const members = Object.entries(value)
     .filter(([, member]) => member !== undefined)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join()}}`
+    .map(async ([name, member]) => `${JSON.stringify(name)}:${await canonical(member)}`)
+  return `{${(await Promise.all(members)).join()}}`
+}
+
+/** One after the other, so that of all images no more than one is copied for its hash. */
+async function canonicalItems(items: readonly unknown[]): Promise<string[]> {
+  const texts: string[] = []
+  for (const item of items) texts.push(await canonical(item))
+  return texts
 }

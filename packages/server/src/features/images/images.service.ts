@@ -6,6 +6,7 @@ import { AppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
+import { sha256Of } from '../../kernel/sha256.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
 import {
   type ByteRange,
@@ -100,12 +101,6 @@ export async function readObject(
   const body = await store?.read(object_key).catch(unavailable)
   if (body === undefined) throw new AppError('unavailable', 'An image of the request is gone.')
   return buffer(body)
-}
-
-/** Off the event loop, where a large picture would take 10 ms. */
-async function sha256Of(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
-  return Buffer.from(digest).toString('hex')
 }
 
 /** Writes the rows of stored images in their order, in the transaction that ends their generation. */
