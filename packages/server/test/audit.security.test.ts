@@ -9,6 +9,7 @@ import * as auth from '../src/features/auth/auth.service.ts'
 import * as keys from '../src/features/keys/keys.service.ts'
 import { deriveSecrets } from '../src/kernel/secrets.ts'
 import { parseId } from '../src/kernel/ids.ts'
+import { freshIp } from './calls.ts'
 import { type Account, createTestApp, ENGINE, type TestApp } from './harness.ts'
 
 interface Row {
@@ -321,6 +322,27 @@ describe('AUD-1: a stranger cannot fill the table', () => {
     // Two where a minute ends in between.
     expect((await flood()).length).toBeLessThanOrEqual(2)
     expect((await flood()).length).toBeLessThanOrEqual(1)
+  })
+
+  test('with one that is answered 429: it is not even looked for', async () => {
+    const user = await app.register()
+    const key = await app.createKey(user)
+    await app.request('DELETE', `/v1/keys/${key.id}`, { token: user.token })
+    const ip = freshIp()
+    const status = async () =>
+      (await app.request('GET', '/v1/generations', { token: key.key, ip })).status
+    const statementsOf = async (work: () => Promise<unknown>) => {
+      const before = app.database.statements.length
+      await work()
+      await app.service.deps.background.drain()
+      return app.database.statements.slice(before).filter((text) => /audit|disabled'/.test(text))
+    }
+    const refused = await statementsOf(async () => expect(await status()).toBe(401))
+    expect(refused).toHaveLength(2)
+    while ((await status()) !== 429);
+    await app.service.deps.background.drain()
+    const limited = await statementsOf(async () => expect(await status()).toBe(429))
+    expect(limited).toEqual([])
   })
 
   test('with logins to accounts that are not there: a row a minute', async () => {

@@ -29,6 +29,8 @@ async function readPrincipal(deps: Deps, request: FastifyRequest): Promise<Princ
   // Counted after the look-up, not refused before it: others behind the same address go on.
   if (principal === undefined) {
     await chargeBadCredential(deps, request)
+    // Of who is answered 429 nothing more is read or written.
+    if (isKey) keys.noteRefusal(deps, credential)
     throw new AppError(isKey ? 'invalid_api_key' : 'invalid_token')
   }
   await chargePrincipal(deps, request, principal)

@@ -81,7 +81,8 @@ export async function login(
   const { password } = input
   const { ok, needsRehash } = await comparePassword(deps, { attempt, user, password })
   if (!ok || user === undefined || user.disabled_at !== null) {
-    await recordFailure(deps, user, ok)
+    // Not before the answer, whose time would tell whether there is such an account.
+    deps.background.run('record a failed login', () => recordFailure(deps, user, ok))
     throw new AppError('invalid_credentials')
   }
   await transaction(deps.db, async (tx) => {

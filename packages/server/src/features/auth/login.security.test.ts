@@ -1,4 +1,5 @@
 import bcrypt from 'bcrypt'
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   type Account,
@@ -56,6 +57,26 @@ beforeAll(async () => {
 })
 
 describe('AUTH-1: a refused login tells nothing', () => {
+  test('also by its time: no kind is answered only after its row in the audit log', async () => {
+    const { db } = app.database.handle
+    const [someone, off] = [await app.register(), await app.register()]
+    await disableUser(app.service.deps, off.email, true)
+    await app.service.deps.background.drain()
+    await sql`alter table audit rename to lost`.execute(db)
+    const answers = [
+      await login('nobody-at-all@example.com', someone.password),
+      await login(someone.email, 'wrong horse battery'),
+      await login(off.email, off.password),
+    ]
+    await app.service.deps.background.drain()
+    await sql`alter table lost rename to audit`.execute(db)
+    expect(answers.map(({ json }) => json.error.code)).toEqual(
+      answers.map(() => 'invalid_credentials'),
+    )
+    const lost = app.logs.filter(({ task }) => task === 'record a failed login')
+    expect(lost).toHaveLength(answers.length)
+  })
+
   test('every kind is answered byte for byte alike, with the same headers', async () => {
     const answers = []
     for (const [, credentials] of CLASSES) answers.push(await login(...credentials()))

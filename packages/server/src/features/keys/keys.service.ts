@@ -184,12 +184,9 @@ export async function authenticate(
   key: string,
 ): Promise<KeyPrincipal | undefined> {
   if (!hasKeyForm(key)) return undefined
-  const digests = deps.secrets.peppers.map((pepper) => digestOf(key, pepper))
+  const digests = digestsOf(deps, key)
   const row = await findLiveKey(deps.db, digests)
-  if (row === undefined || !matchesStored(digests, row.digest)) {
-    deps.background.run('record a refused key', () => recordRefusal(deps, digests))
-    return undefined
-  }
+  if (row === undefined || !matchesStored(digests, row.digest)) return undefined
   if (row.last_use_stale) deps.background.run('touch key', () => touchKey(deps.db, row.id))
   return {
     kind: 'key',
@@ -202,15 +199,18 @@ export async function authenticate(
   }
 }
 
-/** Of a key that once worked; a text that was never one leaves nothing. */
-async function recordRefusal(
-  { db }: Pick<Deps, 'db'>,
-  digests: readonly Uint8Array[],
-): Promise<void> {
-  const refusal = await findRefusal(db, digests)
-  if (refusal === undefined) return
-  const { detail } = refusal
-  await recordOnceAMinute(db, { ...eventOf('key.refused', refusal), detail })
+const digestsOf = ({ secrets }: Pick<Deps, 'secrets'>, key: string): Uint8Array[] =>
+  secrets.peppers.map((pepper) => digestOf(key, pepper))
+
+/** Notes that a key was refused, if it once worked; a text that was never one leaves nothing. */
+export function noteRefusal(deps: Pick<Deps, 'db' | 'secrets' | 'background'>, key: string): void {
+  if (!hasKeyForm(key)) return
+  deps.background.run('record a refused key', async () => {
+    const refusal = await findRefusal(deps.db, digestsOf(deps, key))
+    if (refusal === undefined) return
+    const { detail } = refusal
+    await recordOnceAMinute(deps.db, { ...eventOf('key.refused', refusal), detail })
+  })
 }
 
 /**
