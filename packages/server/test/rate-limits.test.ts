@@ -9,6 +9,8 @@ import { generate, missingId } from './world.ts'
 const KEY_RPM = 20
 const ACCOUNT_RPM = 50
 const IP_RPM = 40
+/** Refused ones that an address may send in a minute. */
+const BAD_CREDENTIALS = 30
 
 /** What the two headers say, by policy: quota, window, left, seconds. */
 function limitsOf({ headers }: Pick<TestResponse, 'headers'>) {
@@ -206,6 +208,23 @@ describe('limits of a key and of its account', () => {
       expect(none.json.error.data.error.code).toBe('rate_limited')
     })
 
+    test('counts its public calls with the others, by their place, before any of them runs', async () => {
+      const { key } = await app.createKey(await app.register(), { requests_per_minute: 3 })
+      const post = (names: string[]) =>
+        app.request('POST', `/trpc/${names.join(',')}?batch=1`, {
+          token: key,
+          ip: freshIp(),
+          body: Object.fromEntries(names.map((_, i) => [i, {}])),
+        })
+      const nine = Array.from({ length: 9 }, () => 'auth.login')
+      const answer = await post([...nine, 'generate'])
+      expect(codes(answer)).toEqual([
+        ...nine.slice(6).map(() => 'invalid_input'),
+        ...ten.slice(3).map(() => 'rate_limited'),
+      ])
+      expect((await post(['generate', ...nine])).status).toBe(429)
+    })
+
     test('of eleven is refused', async () => {
       const { key } = await app.createKey(await app.register())
       const answer = await batch([...ten, 'models.list'], key)
@@ -292,6 +311,32 @@ describe('the limit of an address', () => {
     for (const path of ['/healthz', '/readyz', '/openapi.json', '/docs', '/docs/page.css']) {
       expect((await app.request('GET', path, { ip })).status, path).toBe(200)
     }
+  })
+
+  test.each([
+    ['without a credential', {}],
+    ['with half of one', { authorization: 'Bearer' }],
+  ])('counts an upload %s once, though none of it is read', async (_, headers) => {
+    const ip = freshIp()
+    const status = async () => {
+      const type = { 'content-type': 'multipart/form-data; boundary=x' }
+      const options = { ip, headers: { ...type, ...headers }, body: '--x--' }
+      return (await app.request('POST', '/v1/generate', options)).status
+    }
+    for (let i = 0; i < IP_RPM; i++) expect(await status()).toBe(401)
+    expect(await status()).toBe(429)
+    expect((await app.request('GET', '/v1/models', { ip })).status).toBe(429)
+  })
+
+  test('counts an upload with a key that never was among the refused credentials', async () => {
+    const ip = freshIp()
+    const headers = { 'content-type': 'multipart/form-data; boundary=x' }
+    const options = { ip, headers, token: `nb_live_${'x'.repeat(32)}`, body: '--x--' }
+    const upload = () => app.request('POST', '/v1/generate', options)
+    for (let i = 0; i < BAD_CREDENTIALS; i++) expect((await upload()).status).toBe(401)
+    expect((await upload()).json.error.message).toBe(
+      'Too many refused credentials from this address.',
+    )
   })
 
   test('counts each call of a batch, and refuses whole one that is nobody in particular', async () => {

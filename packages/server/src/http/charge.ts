@@ -24,8 +24,6 @@ export interface Counted {
   /** Whether its caller is known, who may then hear of the limits. */
   readonly known: boolean
   readonly calls: number
-  /** How many of a batch's calls have begun. */
-  begun: number
 }
 
 const MINUTE = { windowSeconds: 60 }
@@ -62,7 +60,7 @@ async function charge(
   const charges = [{ rule, subject: hostBucket(request.ip) }, ...others]
   const calls = request.routeOptions.config.callsOf?.(request) ?? 1
   const results = await rateLimiter.consumeAll(charges, calls)
-  const counted: Counted = { charges, results, known, calls, begun: 0 }
+  const counted: Counted = { charges, results, known, calls }
   request.counted = counted
   // The calls of a known caller's batch are let in one by one.
   const first = known ? 0 : calls - 1
@@ -86,10 +84,9 @@ function ownOf({ settings }: LimitDeps, principal: Principal): RateLimitCharge[]
   return [key, account]
 }
 
-/** Called as each call begins: refuses those of a batch for which there is no room. */
-export function beginCall({ counted }: FastifyRequest): void {
+/** Asked as each call begins, by its place in the batch: refuses those for which there is no room. */
+export function admitCall({ counted }: FastifyRequest, call: number): void {
   if (counted === undefined || counted.calls === 1) return
-  const call = counted.begun++
   if (!mayPass(counted, call)) throw refusal(counted, call)
 }
 

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Context } from '../kernel/context.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { authenticate } from './authenticate.ts'
-import { beginCall } from './charge.ts'
+import { admitCall } from './charge.ts'
 import { accept, deliveryOf } from './delivery.ts'
 
 /** The context of one HTTP request, the same for REST and tRPC. */
@@ -11,11 +11,8 @@ export function createContext(deps: Deps, request: FastifyRequest, reply: Fastif
     deps,
     requestId: request.id,
     ip: request.ip,
-    authenticate: async () => {
-      const principal = await authenticate(deps, request)
-      beginCall(request)
-      return principal
-    },
+    admit: (call) => admitCall(request, call),
+    authenticate: () => authenticate(deps, request),
     locationOf: (path) => prefixOf(deps.settings.publicUrl) + path,
     header: (name) => headerOf(request, name),
     setHeader: (name, value) => void reply.header(name, value),

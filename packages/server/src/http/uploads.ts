@@ -4,6 +4,7 @@ import { AppError } from '../kernel/app-error.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { createRoom } from '../kernel/room.ts'
 import { authenticate } from './authenticate.ts'
+import { chargeAddress } from './charge.ts'
 import { closeUnread } from './linger.ts'
 import { announcedBytes } from './receive.ts'
 
@@ -87,8 +88,10 @@ export function addUploadGate(app: FastifyInstance, deps: Deps, inFlightBytes?: 
     const limits = limitsOf(request, deps)
     // At once, as others are refused at once: Node tells of a broken request in the same breath.
     if (limits === undefined || isSmall(request, limits)) return done()
-    return admit(request, reply, limits).catch((error: unknown) => {
+    return admit(request, reply, limits).catch(async (error: unknown) => {
       closeUnread(request, reply)
+      // The hook that counts what is refused without a credential does not come to its turn.
+      if (request.counted === undefined) await chargeAddress(deps, request)
       throw error
     })
   })

@@ -8,6 +8,8 @@ export interface Context {
   readonly requestId: string
   /** Client address; behind a trusted proxy the one it forwarded. */
   readonly ip: string
+  /** Refuses a call of a batch, by its place in it, for which the limits have no room. */
+  admit(call: number): void
   /** Reads the credential once, whoever asks; rejects with `invalid_token` or `invalid_api_key`. */
   authenticate(): Promise<Principal>
   /** The address under which callers find a path of ours: with the prefix that a proxy strips. */

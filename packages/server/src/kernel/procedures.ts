@@ -43,11 +43,17 @@ const t = initTRPC
 export const router = t.router
 export const mergeRouters = t.mergeRouters
 
+/** Each call of a batch is counted, whoever may call it. */
+const countedProcedure = t.procedure.use(({ ctx, batchIndex, next }) => {
+  ctx.admit(batchIndex)
+  return next()
+})
+
 /** Anyone may call. */
-export const publicProcedure = t.procedure.meta({ policy: { kind: 'public' } })
+export const publicProcedure = countedProcedure.meta({ policy: { kind: 'public' } })
 
 /** Accounts, keys and webhooks are managed with an access token. */
-export const sessionProcedure = t.procedure
+export const sessionProcedure = countedProcedure
   .meta({ policy: { kind: 'session' } })
   .use(async ({ ctx, next }) => {
     const principal = await ctx.authenticate()
@@ -57,7 +63,7 @@ export const sessionProcedure = t.procedure
 
 /** An access token, or a key with the scope. */
 export const scopedProcedure = (scope: Scope) =>
-  t.procedure.meta({ policy: { kind: 'scope', scope } }).use(async ({ ctx, next }) => {
+  countedProcedure.meta({ policy: { kind: 'scope', scope } }).use(async ({ ctx, next }) => {
     const principal = await ctx.authenticate()
     if (principal.kind === 'key') requireScope(principal, scope)
     return next({ ctx: { principal } })
