@@ -86,8 +86,10 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const { database, lock } = await open(config, log, opened, overrides.database)
   const secrets = await loadSecrets(config)
   const { db } = database
-  const urgentDb =
-    overrides.database === undefined ? await openUrgent(config, database, log, opened) : db
+  const openOwn = (connections: number) =>
+    overrides.database === undefined ? openBeside(config, database, connections, log, opened) : db
+  const urgentDb = await openOwn(URGENT_CONNECTIONS)
+  const leaseDb = await openOwn(LEASE_CONNECTIONS)
   await migrateSchema(config, database, log, overrides.database)
   const address = { url: config.server.publicUrl ?? '' }
   const settings = settingsOf(config, address)
@@ -103,6 +105,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const deps: Deps = {
     db,
     urgentDb,
+    leaseDb,
     leases,
     queue,
     notifier,
@@ -200,19 +203,23 @@ async function open(
   return { database, lock }
 }
 
-/** Requests that wait for a connection must not end the leases of what runs, or lose what was paid for. */
+/** Requests that wait for a connection must not lose what was paid for. */
 const URGENT_CONNECTIONS = 2
+/** Nor may they, or ends that wait for a lock, end the leases of what runs. */
+const LEASE_CONNECTIONS = 1
 
-async function openUrgent(
+/** Connections of their own to the same database; an embedded one has but one session. */
+async function openBeside(
   { database: { url } }: Config,
   { db }: DbHandle,
+  maxConnections: number,
   log: Log,
   opened: AsyncDisposableStack,
 ): Promise<DbHandle['db']> {
   if (url === undefined) return db
-  const urgent = await openPostgres({ url, maxConnections: URGENT_CONNECTIONS }, dbLogOf(log))
-  opened.defer(() => urgent.close())
-  return urgent.db
+  const beside = await openPostgres({ url, maxConnections }, dbLogOf(log))
+  opened.defer(() => beside.close())
+  return beside.db
 }
 
 async function lockDataDir(config: Config): Promise<FolderLock> {
@@ -386,7 +393,7 @@ function recoverRegularly(deps: Pick<Deps, 'db' | 'queue' | 'log'>): NodeJS.Time
 }
 
 /** Three times a lease: one lost statement does not end it. */
-function renewRegularly(deps: Pick<Deps, 'urgentDb' | 'leases' | 'log'>): NodeJS.Timeout {
+function renewRegularly(deps: Pick<Deps, 'leaseDb' | 'leases' | 'log'>): NodeJS.Timeout {
   const renewAll = () =>
     renew(deps).catch((error: unknown) =>
       deps.log.error({ err: error }, 'the leases of running generations were not renewed'),

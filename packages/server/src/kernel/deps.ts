@@ -73,8 +73,10 @@ export interface Catalogue {
 /** Everything a service may ask for; each takes only what it needs, as `Pick<Deps, …>`. */
 export interface Deps {
   readonly db: Db
-  /** Connections of their own, for what must not wait behind requests: leases and ends. */
+  /** Connections of their own, for what must not wait behind requests: ends of generations. */
   readonly urgentDb: Db
+  /** And one for leases, which must not wait behind ends either. */
+  readonly leaseDb: Db
   readonly providers: { readonly live?: ImageProvider; readonly test: ImageProvider }
   readonly objectStore: CurrentObjectStore
   readonly rateLimiter: RateLimiter

@@ -299,18 +299,27 @@ const ofRun = (
     .returningAll()
     .executeTakeFirst()
 
-/** Puts off the end of the leases of what a process runs. */
+/**
+ * Puts off the end of the leases of what a process runs. What is locked is being ended or deleted, and
+ * must not keep the others waiting.
+ */
 export async function renewLeases(db: Db, { held, seconds }: Leases): Promise<void> {
   await db
     .updateTable('generations')
     .set({ lease_expires_at: leaseEnd({ seconds }) })
-    .where('id', 'in', [...held.keys()])
-    .where(
-      'lease_owner',
-      'in',
-      [...held.values()].map(({ owner }) => owner),
+    .where('id', 'in', ({ selectFrom }) =>
+      selectFrom('generations')
+        .select('id')
+        .where('id', 'in', [...held.keys()])
+        .where(
+          'lease_owner',
+          'in',
+          [...held.values()].map(({ owner }) => owner),
+        )
+        .where('status', '=', 'running')
+        .forNoKeyUpdate()
+        .skipLocked(),
     )
-    .where('status', '=', 'running')
     .execute()
 }
 

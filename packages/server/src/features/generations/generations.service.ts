@@ -64,11 +64,8 @@ const optional = <T, U>(value: T | undefined, convert: (value: T) => U): U | und
 const toDate = (time: string): Date => new Date(time)
 
 /** Keeps what this process runs from being taken for abandoned. */
-export async function renew({
-  urgentDb,
-  leases,
-}: Pick<Deps, 'urgentDb' | 'leases'>): Promise<void> {
-  if (leases.held.size > 0) await renewLeases(urgentDb, leases)
+export async function renew({ leaseDb, leases }: Pick<Deps, 'leaseDb' | 'leases'>): Promise<void> {
+  if (leases.held.size > 0) await renewLeases(leaseDb, leases)
 }
 
 /** Removes a generation that has ended, with its prompt and images; the ledger stays. */
