@@ -99,5 +99,6 @@ test('a picture in the bucket can be read and deleted by a service that stores o
   expect((await fetch(again.json.url)).status).toBe(200)
   const { password, token } = account
   await later.request('POST', '/v1/auth/delete_account', { token, body: { password } })
+  await later.service.deps.background.drain()
   expect((await fetch(again.json.url)).status).toBe(404)
 })

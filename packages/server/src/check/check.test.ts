@@ -420,6 +420,23 @@ describe.each(['disk', 'inline'])('finds what is wrong with the objects of %s:',
     await store().delete(key)
   })
 
+  test('I4, an image whose object is doomed, and no doomed object without one', async () => {
+    const key = `u/${OTHER}/${OTHER}.jpg`
+    await put(key, Buffer.from('of an account that is gone'))
+    await age(key)
+    const { id, object_key } = await image()
+    const doom = (one: string) =>
+      db().insertInto('doomed_objects').values({ storage: store().kind, object_key: one }).execute()
+    await doom(key)
+    expect(await violations()).toEqual([])
+    await doom(object_key)
+    expect(await violations()).toEqual([
+      { invariant: 'I4', what: 'its object is about to be deleted', ids: [id, object_key] },
+    ])
+    await db().deleteFrom('doomed_objects').execute()
+    await store().delete(key)
+  })
+
   async function age(key: string): Promise<void> {
     const old = new Date(Date.now() - 27 * 3_600_000)
     if (STORAGE === 'disk') return utimes(join(other.dataDir, 'files', key), old, old)

@@ -4,7 +4,7 @@ import type { CurrentObjectStore } from '../ports/object-store.ts'
 import { callsWithin, type CountedCalls } from './calls.ts'
 import { searchesOfJobs } from './jobs.ts'
 import { searchesOfLedger } from './ledger.ts'
-import { findBadObjects, findOrphans } from './objects.ts'
+import { doomedImages, findBadObjects, findOrphans } from './objects.ts'
 import { searchesOfSums, withinLimits } from './sums.ts'
 import type { Search, Violation } from './violation.ts'
 
@@ -32,6 +32,7 @@ export async function findViolations(
     ...searchesOfJobs,
     ...searchesOfLedger,
     ...searchesOfSums,
+    doomedImages,
     ...(limits === undefined ? [] : [withinLimits(limits.defaultMicros)]),
     ...(upstream === undefined ? [] : [callsWithin(upstream)]),
   ]

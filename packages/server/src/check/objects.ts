@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import { sql } from 'kysely'
 import type { Db } from '../db/client.ts'
 import type { CurrentObjectStore, ObjectStore, StorageKind } from '../ports/object-store.ts'
-import type { Violation } from './violation.ts'
+import type { Search, Violation } from './violation.ts'
 
 const PAGE = 500
 /** The sweeper removes what is older than 24 h, and comes by every hour or so. */
@@ -15,6 +15,13 @@ interface Image {
   storage: StorageKind
   object_key: string
   sha256: string
+}
+
+export const doomedImages: Search = {
+  invariant: 'I4',
+  statement: sql`
+    select 'its object is about to be deleted' as what, array[id::text, object_key] as ids
+    from images join doomed_objects using (storage, object_key)`,
 }
 
 /** Reads the object of every image. One that was deleted meanwhile is looked for again. */
@@ -108,6 +115,8 @@ async function withoutRow(
       select from images where object_key = key and storage = ${storage}
       union all
       select from input_images where object_key = key and storage = ${storage}
+    ) and not exists (
+      select from doomed_objects where object_key = key and storage = ${storage}
     )`.execute(db)
   return rows.map(({ key }) => key)
 }

@@ -280,6 +280,14 @@ export interface AuditTable {
   created_at: CreatedAt
 }
 
+/** Objects whose images were deleted, until their store has deleted them too. */
+export interface DoomedObjectsTable {
+  storage: 's3' | 'disk' | 'inline'
+  object_key: string
+  /** No process takes it before this time. */
+  retry_at: Generated<Date>
+}
+
 /** When a task of the sweeper was last begun, so that several processes take turns. */
 export interface SweepsTable {
   task: string
@@ -303,5 +311,6 @@ export interface Database {
   idempotency_keys: IdempotencyKeysTable
   inline_objects: InlineObjectsTable
   audit: AuditTable
+  doomed_objects: DoomedObjectsTable
   sweeps: SweepsTable
 }

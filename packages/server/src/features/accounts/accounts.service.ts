@@ -11,6 +11,9 @@ import * as keys from '../keys/keys.service.ts'
 import { spentThisMonth } from '../usage/usage.service.ts'
 
 type Client = { ip: string }
+/** Deleted right after an account; the sweeper, which can be stopped, comes for the rest. */
+const OBJECTS_AT_ONCE = 1000
+
 type PasswordDeps = Pick<Deps, 'db' | 'passwords' | 'rateLimiter' | 'settings'>
 
 export async function getMe(
@@ -45,21 +48,23 @@ export async function changePassword(
 
 /** Removes what the account owns; usage rows keep ids and amounts. */
 export async function deleteAccount(
-  deps: PasswordDeps & Pick<Deps, 'objectStore' | 'log'>,
+  deps: PasswordDeps & Pick<Deps, 'objectStore' | 'background' | 'log'>,
   client: Client,
   session: SessionPrincipal,
   input: DeleteAccountInput,
 ): Promise<void> {
   const user = await auth.getUser(deps, session.userId)
   await auth.confirmPassword(deps, client, { user, password: input.password, param: 'password' })
-  const objects = await transaction(deps.db, async (tx) => {
+  await transaction(deps.db, async (tx) => {
     if (!(await auth.lock(tx, session))) throw new AppError('invalid_token')
     // The account is locked, so none of its generations can end and add one meanwhile.
-    const stored = await images.objectsOf(tx, user.id)
+    await images.doomAllOf(tx, user.id)
     await generations.deleteAllOf(tx, user.id)
     await keys.deleteAllOf(tx, user.id)
     await auth.bury(tx, user.id)
-    return stored
   })
-  await images.deleteObjects(deps, objects)
+  const { signal } = new AbortController()
+  deps.background.run('delete the objects of an account', () =>
+    images.sweepDoomed(deps, signal, OBJECTS_AT_ONCE),
+  )
 }

@@ -80,6 +80,7 @@ async function ledgerOf(user: Account) {
 }
 
 async function expectNothingLeft(user: Account): Promise<void> {
+  await app.service.deps.background.drain()
   for (const table of ['generations', 'images', 'api_keys'] as const)
     expect(await countOf(table, user), table).toBe(0)
   expect(await filesOf(user)).toEqual([])
@@ -182,6 +183,7 @@ describe('delete_account', () => {
     const genuine = objectStore.delete
     objectStore.delete = () => Promise.reject(new Error('the store is away'))
     expect((await remove(user)).status).toBe(204)
+    await app.service.deps.background.drain()
     objectStore.delete = genuine
     expect(await countOf('generations', user)).toBe(0)
     expect(JSON.stringify(app.logs)).toContain('the store is away')

@@ -81,7 +81,7 @@ export async function remove(
     if (found === undefined) throw new AppError('not_found')
     const { status } = found
     if (status === 'queued' || status === 'running') throw new AppError('not_deletable')
-    const stored = await images.objectsOfGeneration(tx, principal.userId, uuid)
+    const stored = await images.doomObjectsOf(tx, principal.userId, uuid)
     await deleteGeneration(tx, principal.userId, uuid)
     return stored
   })

@@ -12,7 +12,8 @@ import {
   OLDER_MODEL,
   OLDEST,
 } from '../../../test/history.ts'
-import { findImage, listImages, listObjectsOfGeneration } from '../images/images.repo.ts'
+import { claimDoomed, doomObjectsOfGeneration } from '../images/doomed.repo.ts'
+import { findImage, listImages } from '../images/images.repo.ts'
 import { findLiveKey, lockKey, touchKey } from '../keys/keys.repo.ts'
 import { selectSpending, sumByGroup, type UsageGroup } from '../usage/usage.repo.ts'
 import {
@@ -60,6 +61,9 @@ beforeAll(async () => {
   await insertHistory(db, { userId: stranger, keyIds, generations: GENERATIONS / 4 })
   await insertRunning()
   await insertRecords()
+  await sql`
+    insert into doomed_objects (storage, object_key)
+    select 's3', 'u/x/' || n || '.png' from generate_series(1, ${GENERATIONS}::int) n`.execute(db)
 }, 120_000)
 afterAll(() => database[Symbol.asyncDispose]())
 
@@ -169,8 +173,14 @@ const CASES: Record<string, Case> = {
   'a generation': { work: (tx) => findGeneration(tx, visible, generationId(777)), rows: 1 },
   'an image': { work: (tx) => findImage(tx, visible, generationId(777)), rows: 1 },
   'objects to delete': {
-    work: (tx) => listObjectsOfGeneration(tx, userId, generationId(777)),
+    work: (tx) => doomObjectsOfGeneration(tx, userId, generationId(777)),
     rows: 1,
+    writes: 40,
+  },
+  'a batch of objects to delete': {
+    work: (tx) => claimDoomed(tx, 's3', { at: 'now', limit: 1 }),
+    rows: 1,
+    writes: 40,
   },
   'a deletion': { work: (tx) => deleteGeneration(tx, userId, generationId(777)), rows: 1 },
   'a month of usage by day': month('day'),

@@ -71,27 +71,6 @@ export async function findImageByObjectKey(db: Db, key: string): Promise<ImageRo
 
 export type StoredObject = Pick<ImageRow, 'storage' | 'object_key'>
 
-export async function listObjects(db: Db | Tx, userId: string): Promise<StoredObject[]> {
-  return db
-    .selectFrom('images')
-    .select(['storage', 'object_key'])
-    .where('user_id', '=', userId)
-    .execute()
-}
-
-export async function listObjectsOfGeneration(
-  tx: Tx,
-  userId: string,
-  generationId: string,
-): Promise<StoredObject[]> {
-  return tx
-    .selectFrom('images')
-    .select(['storage', 'object_key'])
-    .where('user_id', '=', userId)
-    .where('generation_id', '=', generationId)
-    .execute()
-}
-
 /** Of those keys under which an image lies, or a copy that is still needed, whether its time is over. */
 export async function findExpiries(
   db: Db,

@@ -8,12 +8,8 @@ import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import { sha256Of } from '../../kernel/sha256.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
-import {
-  type ByteRange,
-  type ObjectStore,
-  ObjectStoreError,
-  type StorageKind,
-} from '../../ports/object-store.ts'
+import { type ByteRange, ObjectStoreError, type StorageKind } from '../../ports/object-store.ts'
+import { doomObjectsOfGeneration, doomObjectsOfUser } from './doomed.repo.ts'
 import { finish, type Output } from './finish.ts'
 import {
   findImage,
@@ -21,12 +17,13 @@ import {
   type ImageRow,
   insertImage,
   listImages,
-  listObjects,
-  listObjectsOfGeneration,
   type NewImage,
   type StoredObject,
 } from './images.repo.ts'
+import { storeOf } from './store-of.ts'
 import { sweepObjects } from './sweep.ts'
+
+export { deleteObjects, sweepDoomed } from './doomed.ts'
 
 const EXTENSIONS: Record<ImageMimeType, string> = {
   'image/png': 'png',
@@ -123,30 +120,15 @@ export const listByGeneration = (
   generationIds: readonly string[],
 ): Promise<ImageRow[]> => listImages(db, userId, generationIds)
 
-export const objectsOf = (db: Db | Tx, userId: string): Promise<StoredObject[]> =>
-  listObjects(db, userId)
+/** Dooms the objects of all images of an account, in the transaction that removes their rows. */
+export const doomAllOf = (tx: Tx, userId: string): Promise<void> => doomObjectsOfUser(tx, userId)
 
-export const objectsOfGeneration = (
+/** The same for one generation; answers the objects, for `deleteObjects`. */
+export const doomObjectsOf = (
   tx: Tx,
   userId: string,
   generationId: string,
-): Promise<StoredObject[]> => listObjectsOfGeneration(tx, userId, generationId)
-
-/** Removes objects whose rows are gone; what cannot be removed is logged, and the object stays. */
-export async function deleteObjects(
-  deps: Pick<Deps, 'objectStore' | 'log'>,
-  objects: readonly StoredObject[],
-): Promise<void> {
-  for (const { storage, object_key } of objects) {
-    try {
-      const store = await storeOf(deps, storage)
-      if (store === undefined) throw new Error('the store it lies in is not configured')
-      await store.delete(object_key)
-    } catch (error) {
-      deps.log.error({ err: error, storage, object_key }, 'an object could not be deleted')
-    }
-  }
-}
+): Promise<StoredObject[]> => doomObjectsOfGeneration(tx, userId, generationId)
 
 /** Removes from a store what no image needs any more; 0 where it is not configured. */
 export async function sweepStore(
@@ -157,13 +139,6 @@ export async function sweepStore(
   const store = await storeOf(deps, kind)
   return store === undefined ? 0 : sweepObjects(deps, store, signal)
 }
-
-/** The store that an image was put in; undefined where it is no longer configured. */
-const storeOf = async (
-  { objectStore }: Pick<Deps, 'objectStore'>,
-  storage: ImageRow['storage'],
-): Promise<ObjectStore | undefined> =>
-  storage === objectStore.kind ? objectStore : objectStore.other(storage)
 
 /** Where inline bytes go: into the answer itself, or behind their lasting address. */
 export type InlineDelivery = 'data-url' | 'address'

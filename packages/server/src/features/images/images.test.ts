@@ -98,8 +98,12 @@ describe('after a change of STORAGE', () => {
   const get = (on: TestApp, path: string, token?: string) =>
     on.request('GET', path, token === undefined ? {} : { token })
   const pathOf = (url: string) => new URL(url).pathname + new URL(url).search
-  const remove = (on: TestApp, { token, password }: Account) =>
-    on.request('POST', '/v1/auth/delete_account', { token, body: { password } })
+  const remove = async (on: TestApp, { token, password }: Account) => {
+    const body = { password }
+    const answer = await on.request('POST', '/v1/auth/delete_account', { token, body })
+    await on.service.deps.background.drain()
+    return answer
+  }
   const fileOf = (url: string) =>
     join(disk.dataDir, 'files', new URL(url).pathname.slice('/files/'.length))
 
@@ -140,7 +144,7 @@ describe('after a change of STORAGE', () => {
     expect(await left.execute()).toEqual([])
   })
 
-  test('one whose store is not configured has no address, and its object is logged', async () => {
+  test('one whose store is not configured has no address, and its object waits for the store', async () => {
     const owner = await disk.register()
     const made = await make(disk, owner)
     const [{ id }] = made.images
@@ -156,7 +160,9 @@ describe('after a change of STORAGE', () => {
     })
     expect((await get(disk, `/v1/images/${id}/content`, owner.token)).status).toBe(404)
     expect((await remove(disk, owner)).status).toBe(204)
-    expect(disk.logs).toContainEqual(expect.objectContaining({ storage: 's3', object_key }))
+    expect(disk.logs).toContainEqual(expect.objectContaining({ level: 40, storage: 's3' }))
+    const waiting = disk.database.handle.db.selectFrom('doomed_objects').select('object_key')
+    expect(await waiting.execute()).toEqual([{ object_key }])
   })
 
   test('no folder is made where no picture lies on disk', async () => {

@@ -21,6 +21,7 @@ const DAY = 24 * HOUR
 
 /** In this order; each stands by itself, so that one which fails keeps no other from its turn. */
 const TASKS: readonly Task[] = [
+  { name: 'doomed objects', everySeconds: 10 * MINUTE, run: images.sweepDoomed },
   { name: 'inline objects', everySeconds: HOUR, run: sweepStore('inline') },
   { name: 'disk objects', everySeconds: HOUR, run: sweepStore('disk') },
   { name: 's3 objects', everySeconds: HOUR, run: sweepStore('s3') },
