@@ -26,6 +26,21 @@ export async function plantFiles(
   return keys
 }
 
+/** A marker in the store on disk, by default the database's own, as if put so long ago. */
+export async function plantMarker(
+  dataDir: string,
+  db: Db,
+  { hours = 48, id }: { hours?: number; id?: string } = {},
+): Promise<string> {
+  const own = db.selectFrom('database_identity').select('id')
+  const name = id ?? (await own.executeTakeFirstOrThrow()).id
+  const folder = join(dataDir, 'files', 'databases')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, name), 'x')
+  await utimes(join(folder, name), hoursAgo(hours), hoursAgo(hours))
+  return `databases/${name}`
+}
+
 /** Keys of the files that are there. */
 export async function filesOf(dataDir: string): Promise<Set<string>> {
   const root = join(dataDir, 'files', 'u')

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, inject, test } from 'vitest'
 import { openPglite } from '../src/db/client.ts'
 import { createTestDatabase, ENGINE, JWT_SECRET } from './harness.ts'
-import { filesOf, plantFiles, plantRows } from './stored-objects.ts'
+import { filesOf, plantFiles, plantMarker, plantRows } from './stored-objects.ts'
 
 const MAIN = join(import.meta.dirname, '../src/main.ts')
 const ORPHANS = 2000
@@ -27,6 +27,7 @@ async function plantEmbedded(dataDir: string, live: readonly string[]): Promise<
   const options = { folder: join(dataDir, 'db'), template }
   const database = await openPglite(options, { onConnectionError: () => {} })
   await plantRows(database.db, live)
+  await plantMarker(dataDir, database.db)
   await database.close()
 }
 
@@ -37,7 +38,10 @@ test('a sweep that is killed in the middle is finished by the next one', async (
   const live = await plantFiles(dataDir, 500, 48)
   const database = ENGINE === 'postgres' ? opened.use(await createTestDatabase()) : undefined
   if (database === undefined) await plantEmbedded(dataDir, live)
-  else await plantRows(database.handle.db, live)
+  else {
+    await plantRows(database.handle.db, live)
+    await plantMarker(dataDir, database.handle.db)
+  }
   const env = { DATA_DIR: dataDir, ...(database && { DATABASE_URL: database.url ?? '' }) }
   await plantFiles(dataDir, ORPHANS, 48)
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -49,6 +49,21 @@ test('sweep says of each task what it removed', async () => {
   expect(code).toBe(0)
   expect(output).toContain('disk objects: 0 removed\ns3 objects: 0 removed')
   expect((await run(['sweep', 'all'])).code).toBe(64)
+})
+
+test('sweep leaves a store alone that another database has marked, says so and ends with 1', async () => {
+  const folder = join(dataDir, 'files', 'databases')
+  await mkdir(folder, { recursive: true })
+  const marker = join(folder, '01890000-0000-7000-8000-000000000001')
+  await writeFile(marker, '')
+  const { code, output } = await run(['sweep'])
+  expect(code).toBe(1)
+  expect(output).toMatch(
+    /^disk objects: failed: .*marked by another database.*databases\/01890000/m,
+  )
+  expect(output).toContain('s3 objects: 0 removed')
+  await rm(marker)
+  expect((await run(['sweep'])).code).toBe(0)
 })
 
 test('user disable refuses the account, and --undo lets it in again', async () => {

@@ -280,6 +280,11 @@ export interface AuditTable {
   created_at: CreatedAt
 }
 
+/** One row, made with the table: by its id a store is told whose it is. */
+export interface DatabaseIdentityTable {
+  id: Generated<string>
+}
+
 /** Objects whose images were deleted, until their store has deleted them too. */
 export interface DoomedObjectsTable {
   storage: 's3' | 'disk' | 'inline'
@@ -311,6 +316,7 @@ export interface Database {
   idempotency_keys: IdempotencyKeysTable
   inline_objects: InlineObjectsTable
   audit: AuditTable
+  database_identity: DatabaseIdentityTable
   doomed_objects: DoomedObjectsTable
   sweeps: SweepsTable
 }

@@ -54,9 +54,9 @@ export function objectOf(
 }
 
 /** Everything the store lists. */
-export async function listOf(store: ObjectStore): Promise<ListedObject[]> {
+export async function listOf(store: ObjectStore, prefix?: string): Promise<ListedObject[]> {
   const found: ListedObject[] = []
-  for await (const object of store.list()) found.push(object)
+  for await (const object of store.list(prefix)) found.push(object)
   return found
 }
 
@@ -259,6 +259,16 @@ export function objectStoreContract(
       for (const key of strangers) await store.put(objectOf(Buffer.from('x'), key))
       const all = await listed()
       expect(strangers.filter((key) => all.has(key))).toEqual([])
+    })
+
+    itLists('lists only what lies under another prefix, where it is told one', async () => {
+      const name = randomUUID()
+      const [inside, deep] = [`${name}/x.png`, `${name}/y/z.png`]
+      for (const key of [inside, deep, `${name}.png`, `${name}-x/x.png`, `u/${name}/x.png`])
+        await store.put(objectOf(Buffer.from('x'), key))
+      const keys = (await listOf(store, `${name}/`)).map(({ key }) => key)
+      expect(keys.toSorted()).toEqual([inside, deep])
+      expect(await listOf(store, `${randomUUID()}/`)).toEqual([])
     })
 
     itLists('lists from the beginning again after a walk that was left', async () => {

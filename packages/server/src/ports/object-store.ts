@@ -32,8 +32,10 @@ export interface ByteRange {
   readonly end: number
 }
 
-/** Under which the server puts what it keeps for accounts; `list` knows nothing else. */
+/** Under which the server puts what it keeps for accounts. */
 export const OBJECT_PREFIX = 'u/'
+/** Under which each database that uses a store has an object of its name. */
+export const MARKER_PREFIX = 'databases/'
 
 const KEY = /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*$/
 const MAX_KEY_LENGTH = 512
@@ -55,8 +57,8 @@ export class ObjectStoreError extends Error {
  * - `read` of a missing key resolves to undefined, `delete` of one resolves;
  * - a key that is not an `isObjectKey` is refused by `put` and is a missing one elsewhere;
  * - `url` resolves to null where the store has no address of its own (inline);
- * - `list` yields, in any order, each object under `OBJECT_PREFIX` that is there from its beginning to
- *   its end; one that comes or goes meanwhile may be among them. It holds a page at a time, may be
+ * - `list` yields, in any order, each object under a prefix that ends in `/`, `OBJECT_PREFIX` unless
+ *   told, that is there from its beginning to its end; one that comes or goes meanwhile may be among them. It holds a page at a time, may be
  *   left at any point, and each call begins anew;
  * - `now` is the clock by which `modifiedAt` is told. No other clock says how old an object is.
  */
@@ -66,7 +68,7 @@ export interface ObjectStore {
   read(key: string, range?: ByteRange): Promise<Readable | undefined>
   delete(key: string): Promise<void>
   url(key: string): Promise<ObjectUrl | null>
-  list(): AsyncIterable<ListedObject>
+  list(prefix?: string): AsyncIterable<ListedObject>
   now(): Promise<Date>
   /** Rejects with `ObjectStoreError` when the store cannot be used. */
   check(): Promise<void>

@@ -83,7 +83,7 @@ export async function createDiskObjectStore(options: DiskOptions): Promise<Objec
 
     url: async (key) => (isObjectKey(key) ? options.signUrl(key) : null),
 
-    list: () => attemptEach('list the folder', () => walk(root, OBJECT_PREFIX)),
+    list: (prefix = OBJECT_PREFIX) => attemptEach('list the folder', () => walk(root, prefix)),
 
     now: () => attempt('read the clock', () => writeProbe(drafts)),
 

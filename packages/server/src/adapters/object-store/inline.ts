@@ -59,7 +59,8 @@ export function createInlineObjectStore(db: Db, pageLength = PAGE_LENGTH): Objec
 
     url: async () => null,
 
-    list: () => attemptEach('list the table', () => listPages(db, pageLength)),
+    list: (prefix = OBJECT_PREFIX) =>
+      attemptEach('list the table', () => listPages(db, prefix, pageLength)),
 
     now: () =>
       attempt('read the clock', async () => {
@@ -75,12 +76,16 @@ export function createInlineObjectStore(db: Db, pageLength = PAGE_LENGTH): Objec
   }
 }
 
-async function* listPages(db: Db, pageLength: number): AsyncGenerator<ListedObject> {
+async function* listPages(
+  db: Db,
+  prefix: string,
+  pageLength: number,
+): AsyncGenerator<ListedObject> {
   for (let after = ''; ;) {
     const page = await db
       .selectFrom('inline_objects')
       .select(['key', 'modified_at as modifiedAt', sql<number>`octet_length(bytes)`.as('bytes')])
-      .where(sql<boolean>`starts_with(key, ${OBJECT_PREFIX})`)
+      .where(sql<boolean>`starts_with(key, ${prefix})`)
       .where('key', '>', after)
       .orderBy('key')
       .limit(pageLength)

@@ -82,11 +82,11 @@ export function createS3ObjectStore(options: S3Options): ObjectStore {
       return { url: `${options.publicUrl.replace(/\/+$/, '')}/${key}`, expiresAt: null }
     },
 
-    list: () =>
+    list: (prefix = OBJECT_PREFIX) =>
       attemptEach(
         `list bucket ${bucket}`,
         async function* () {
-          yield* listPages(await connected(), options)
+          yield* listPages(await connected(), options, prefix)
         },
         reason,
       ),
@@ -146,13 +146,14 @@ async function connect(options: S3Options): Promise<Connection> {
 async function* listPages(
   { client, s3 }: Connection,
   { bucket, pageLength = PAGE_LENGTH }: S3Options,
+  prefix: string,
 ): AsyncGenerator<ListedObject> {
   let token: string | undefined
   do {
     const page = await client.send(
       new s3.ListObjectsV2Command({
         Bucket: bucket,
-        Prefix: OBJECT_PREFIX,
+        Prefix: prefix,
         MaxKeys: pageLength,
         ContinuationToken: token,
       }),

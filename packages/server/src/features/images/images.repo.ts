@@ -93,3 +93,7 @@ export async function findExpiries(
 export async function databaseTime(db: Db): Promise<Date> {
   return (await db.selectNoFrom(sql<Date>`now()`.as('time')).executeTakeFirstOrThrow()).time
 }
+
+export async function databaseId(db: Db): Promise<string> {
+  return (await db.selectFrom('database_identity').select('id').executeTakeFirstOrThrow()).id
+}

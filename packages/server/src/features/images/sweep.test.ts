@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type ObjectStore, ObjectStoreError } from '../../ports/object-store.ts'
 import { createTestApp, type TestApp } from '../../../test/harness.ts'
-import { filesOf, plantFiles, plantRows } from '../../../test/stored-objects.ts'
+import { filesOf, plantFiles, plantMarker, plantRows } from '../../../test/stored-objects.ts'
 import { sweepObjects } from './sweep.ts'
 
 const DAY_MS = 86_400_000
@@ -10,6 +10,7 @@ let app: TestApp
 let store: ObjectStore
 beforeAll(async () => {
   app = await createTestApp()
+  await plantMarker(app.dataDir, app.database.handle.db)
 })
 afterAll(() => app[Symbol.asyncDispose]())
 beforeEach(async () => {
@@ -74,9 +75,9 @@ describe('a store that fails', () => {
     const live = await plantFiles(app.dataDir, 300, 25)
     await plantRows(app.database.handle.db, live)
     await plantFiles(app.dataDir, 900, 25)
-    async function* list() {
+    async function* list(prefix?: string) {
       let left = 800
-      for await (const object of store.list()) {
+      for await (const object of store.list(prefix)) {
         if (left-- === 0) throw new ObjectStoreError('the connection was lost')
         yield object
       }

@@ -1,6 +1,7 @@
 import type { Deps } from '../../kernel/deps.ts'
 import { type ListedObject, type ObjectStore, ObjectStoreError } from '../../ports/object-store.ts'
 import { databaseTime, findExpiries } from './images.repo.ts'
+import { isOurs } from './marker.ts'
 
 /** An object without a row is left alone for 24 h: the row of a running generation is yet to come. */
 const ORPHAN_AGE_MS = 86_400_000
@@ -18,6 +19,8 @@ export async function sweepObjects(
   signal: AbortSignal,
 ): Promise<number> {
   const youngest = await youngestOrphan(deps, store)
+  // The marker as well, which is then older than any object that two databases may have made here.
+  if (!(await isOurs(deps, store, youngest))) return 0
   const remove = createRemover(deps, store)
   let removed = 0
   for await (const batch of batchesOf(candidatesOf(store, youngest))) {

@@ -6,7 +6,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { parseId } from '../../kernel/ids.ts'
 import { objectOf } from '../../ports/object-store.contract.ts'
 import type { TestApp } from '../../../test/harness.ts'
-import { filesOf, hoursAgo, plantFiles, plantRows } from '../../../test/stored-objects.ts'
+import {
+  filesOf,
+  hoursAgo,
+  plantFiles,
+  plantMarker,
+  plantRows,
+} from '../../../test/stored-objects.ts'
 import { createWorld, generate } from '../../../test/world.ts'
 import { startSweeper } from './sweeper.ts'
 import { sweep, sweepDue } from './sweeping.service.ts'
@@ -27,6 +33,7 @@ async function clear(): Promise<void> {
 describe('a sweep of the store on disk', () => {
   beforeAll(async () => {
     app = await createWorld()
+    await plantMarker(app.dataDir, database())
   })
   afterAll(() => app[Symbol.asyncDispose]())
   afterEach(clear)
@@ -143,6 +150,7 @@ describe('a sweep of inline images', () => {
   test('also sweeps a disk that was used before, and makes no folder where none was', async () => {
     await sweepAll()
     expect(existsSync(join(app.dataDir, 'files'))).toBe(false)
+    await plantMarker(app.dataDir, database())
     await plantFiles(app.dataDir, 3, 25)
     await sweepAll()
     expect(await filesOf(app.dataDir)).toEqual(new Set())
@@ -152,6 +160,7 @@ describe('a sweep of inline images', () => {
 describe('the sweeper', () => {
   beforeAll(async () => {
     app = await createWorld({ env: { STORAGE: 'inline' } })
+    await plantMarker(app.dataDir, database())
   })
   afterAll(() => app[Symbol.asyncDispose]())
   afterEach(clear)
