@@ -8,7 +8,7 @@ import type { Job } from './making.ts'
 
 /** Lets a generation that runs here be finished elsewhere: its caller was told to come back. */
 export async function detach(
-  deps: Pick<Deps, 'urgentDb' | 'objectStore' | 'log'>,
+  deps: Pick<Deps, 'db' | 'urgentDb' | 'objectStore' | 'log'>,
   { id, paid, run, images: inputs }: Job,
 ): Promise<void> {
   const kept = await keepImages(deps, paid.userId, inputs)

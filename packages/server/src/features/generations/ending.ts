@@ -168,7 +168,7 @@ export async function giveBack(tx: Tx, row: GenerationRow): Promise<void> {
 
 /** The copies of the images that came with it. */
 async function letGoOfImages(tx: Tx, { id, input_images }: GenerationRow): Promise<void> {
-  if (input_images > 0) await deleteKept(tx, id)
+  if (input_images > 0) await images.doom(tx, await deleteKept(tx, id))
 }
 
 /** The same for one that goes with its account: nobody is left to be told. */

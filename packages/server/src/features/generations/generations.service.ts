@@ -17,6 +17,7 @@ import {
   lockGeneration,
   renewLeases,
 } from './generations.repo.ts'
+import { listKeptOfUser } from './kept-images.repo.ts'
 import { deleteExpiredRecords, deleteRecordsOfUser } from './idempotency.repo.ts'
 import { type Filters, listGenerations } from './list.repo.ts'
 import { render } from './render.ts'
@@ -98,6 +99,7 @@ export const sweepEvents = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promis
 
 /** Removes an account's generations with their images' rows; the objects stay to be deleted. */
 export async function deleteAllOf(tx: Tx, userId: string): Promise<void> {
+  await images.doom(tx, await listKeptOfUser(tx, userId))
   // Generations before records, in the order in which one that ends locks them.
   for (const running of await deleteGenerationsOfUser(tx, userId)) await releaseOf(tx, running)
   await deleteRecordsOfUser(tx, userId)

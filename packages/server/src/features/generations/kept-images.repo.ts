@@ -26,6 +26,17 @@ export async function listKept(db: Db, generationId: string): Promise<KeptImage[
     .execute()
 }
 
+/** Of all generations of an account. */
+export async function listKeptOfUser(tx: Tx, userId: string): Promise<KeptImage[]> {
+  return tx
+    .selectFrom('input_images')
+    .innerJoin('generations', 'generations.id', 'input_images.generation_id')
+    .select(['storage', 'object_key', 'mime_type'])
+    .where('generations.user_id', '=', userId)
+    .where('generations.status', 'in', ['queued', 'running'])
+    .execute()
+}
+
 /** Answers those that were there. */
 export async function deleteKept(tx: Tx, generationId: string): Promise<KeptImage[]> {
   return tx

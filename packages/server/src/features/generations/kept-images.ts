@@ -5,7 +5,7 @@ import { type KeptImage, listKept } from './kept-images.repo.ts'
 
 /** Stores copies of a request's images, for a run elsewhere or later; they have no rows yet. */
 export async function keepImages(
-  deps: Pick<Deps, 'objectStore' | 'log'>,
+  deps: Pick<Deps, 'db' | 'objectStore' | 'log'>,
   userId: string,
   inputs: readonly EncodedImage[],
 ): Promise<KeptImage[]> {

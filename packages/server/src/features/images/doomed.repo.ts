@@ -39,6 +39,12 @@ export async function doomObjectsOfGeneration(
     .execute()
 }
 
+export async function doomObjects(tx: Tx, objects: readonly StoredObject[]): Promise<void> {
+  if (objects.length === 0) return
+  const rows = objects.map(({ storage, object_key }) => ({ storage, object_key }))
+  await tx.insertInto('doomed_objects').values(rows).execute()
+}
+
 /** By the database's clock, to its last digit. */
 export async function preciseTime(db: Db): Promise<string> {
   const now = db.selectNoFrom(sql<string>`now()::text`.as('time'))

@@ -9,7 +9,7 @@ import type { Principal } from '../../kernel/principal.ts'
 import { sha256Of } from '../../kernel/sha256.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
 import { type ByteRange, ObjectStoreError, type StorageKind } from '../../ports/object-store.ts'
-import { doomObjectsOfGeneration, doomObjectsOfUser } from './doomed.repo.ts'
+import { doomObjects, doomObjectsOfGeneration, doomObjectsOfUser } from './doomed.repo.ts'
 import { finish, type Output } from './finish.ts'
 import {
   findImage,
@@ -119,6 +119,10 @@ export const listByGeneration = (
   userId: string,
   generationIds: readonly string[],
 ): Promise<ImageRow[]> => listImages(db, userId, generationIds)
+
+/** Dooms objects in the transaction that removes the last row which names them. */
+export const doom = (tx: Tx, objects: readonly StoredObject[]): Promise<void> =>
+  doomObjects(tx, objects)
 
 /** Dooms the objects of all images of an account, in the transaction that removes their rows. */
 export const doomAllOf = (tx: Tx, userId: string): Promise<void> => doomObjectsOfUser(tx, userId)
