@@ -52,9 +52,9 @@ const statusOf = async (id: string) => (await get(`/v1/generations/${id}`)).stat
 async function tablesWith({ database }: TestApp, text: string): Promise<string[]> {
   const { db } = database.handle
   const found: string[] = []
-  for (const { name } of await db.introspection.getTables()) {
+  for (const { schema, name } of await db.introspection.getTables()) {
     const { rows } = await sql`
-      select from ${sql.table(name)} t where strpos(t::text, ${text}) > 0 limit 1`.execute(db)
+      select from ${sql.id(schema ?? 'public', name)} t where strpos(t::text, ${text}) > 0 limit 1`.execute(db)
     if (rows.length > 0) found.push(name)
   }
   return found
