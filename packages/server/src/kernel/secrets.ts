@@ -25,11 +25,14 @@ export interface Secrets {
   readonly jwt: AtLeastOne<JwtSecret>
   readonly peppers: AtLeastOne<Pepper>
   readonly urlSigningKeys: AtLeastOne<Buffer>
+  /** For what must be read again; the first seals and all open. */
+  readonly sealingKeys: AtLeastOne<Buffer>
 }
 
-// Changing one of these ends every key, or every signed URL, made before.
+// Changing one of these ends every key, signed URL or sealed secret made before.
 const PEPPER_INFO = 'nanobanana api key pepper v1'
 const URL_SIGNING_INFO = 'nanobanana url signing v1'
+const SEALING_INFO = 'nanobanana sealing v1'
 
 /** Reads or makes the signing secrets, and derives the others from them. */
 export async function loadSecrets(config: Config): Promise<Secrets> {
@@ -51,6 +54,7 @@ export function deriveSecrets(
     jwt: atLeastOne(jwt.map((bytes) => ({ kid: fingerprint(bytes), bytes }))),
     peppers: atLeastOne(peppers.map((bytes) => ({ id: fingerprint(bytes), bytes }))),
     urlSigningKeys: atLeastOne(jwt.map((secret) => derive(secret, URL_SIGNING_INFO))),
+    sealingKeys: atLeastOne(jwt.map((secret) => derive(secret, SEALING_INFO))),
   })
 }
 
