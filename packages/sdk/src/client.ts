@@ -1,5 +1,13 @@
 import { type ClientOptions, readConfig } from './config.ts'
-import type { Api, AuthApi, GenerationsApi, KeysApi, ModelsApi, UsageApi } from './generated/api.ts'
+import type {
+  Api,
+  AuthApi,
+  GenerationsApi,
+  KeysApi,
+  ModelsApi,
+  UsageApi,
+  WebhooksApi,
+} from './generated/api.ts'
 import { createApi } from './generated/create-api.ts'
 import { createRequest } from './request.ts'
 
@@ -19,6 +27,7 @@ export class NanoBanana implements Api {
   readonly keys: KeysApi
   readonly models: ModelsApi
   readonly usage: UsageApi
+  readonly webhooks: WebhooksApi
 
   /** Throws a `TypeError` for an option that cannot work. */
   constructor(options: ClientOptions = {}) {
@@ -30,6 +39,7 @@ export class NanoBanana implements Api {
     this.keys = api.keys
     this.models = api.models
     this.usage = api.usage
+    this.webhooks = api.webhooks
   }
 
   /** Returns a client with the same options and another API key or access token. */

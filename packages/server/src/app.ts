@@ -17,6 +17,7 @@ import { withGathering } from './adapters/rate-limiter/gather.ts'
 import { createMemoryRateLimiter } from './adapters/rate-limiter/memory.ts'
 import { createPostgresRateLimiter } from './adapters/rate-limiter/postgres.ts'
 import { createRedisRateLimiter } from './adapters/rate-limiter/redis.ts'
+import { createHttpWebhookSender } from './adapters/webhook-sender/http.ts'
 import {
   BootError,
   bootWarnings,
@@ -34,6 +35,7 @@ import { heedCancellations } from './features/generations/canceling.ts'
 import { renew } from './features/generations/generations.service.ts'
 import { recoverAbandoned } from './features/generations/recovering.ts'
 import * as keys from './features/keys/keys.service.ts'
+import * as webhooks from './features/webhooks/webhooks.service.ts'
 import { startSweeper } from './features/sweeping/sweeper.ts'
 import { createBackground } from './kernel/background.ts'
 import type { Deps, HeldRun, Settings } from './kernel/deps.ts'
@@ -45,6 +47,7 @@ import { createSlots } from './kernel/slots.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
 import type { CurrentObjectStore, ObjectStore, StorageKind } from './ports/object-store.ts'
 import type { RateLimiter } from './ports/rate-limiter.ts'
+import type { WebhookSender } from './ports/webhook-sender.ts'
 
 /** The checked environment, with models that make sense and a default that is one of them. */
 export const readConfig = (options: Omit<LoadConfigOptions, 'readModels'> = {}): Config =>
@@ -57,6 +60,7 @@ export interface AppOverrides {
   readonly now?: () => Date
   readonly providers?: Partial<Deps['providers']>
   readonly objectStore?: ObjectStore
+  readonly webhookSender?: WebhookSender
   /** Configuration refuses a cost this cheap. */
   readonly bcryptCost?: number
 }
@@ -114,6 +118,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
     rateLimiter: withBursts(await openLimiter(config, { db, log }, opened)),
     codec,
+    webhookSender: overrides.webhookSender ?? createHttpWebhookSender(config.webhooks),
     room: createRoom(IMAGES_IN_FLIGHT_BYTES),
     passwords: passwordsOf(config, overrides.bcryptCost),
     catalogue,
@@ -124,6 +129,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     now,
   }
   await refuseUnreadableKeys(deps)
+  await webhooks.reseal(deps)
   const embedded = database.engine === 'pglite'
   const recovered = await recoverAbandoned(deps, { all: embedded })
   if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')

@@ -7,6 +7,7 @@ import {
 } from './features/generations/generations.router.ts'
 import { keysRouter } from './features/keys/keys.router.ts'
 import { usageRouter } from './features/usage/usage.router.ts'
+import { webhooksRouter } from './features/webhooks/webhooks.router.ts'
 import { mergeRouters, router } from './kernel/procedures.ts'
 
 /** Everything the service does, defined once; served as tRPC, as REST and in the OpenAPI document. */
@@ -17,5 +18,6 @@ export const appRouter = router({
   generations: generationsRouter,
   models: modelsRouter,
   usage: usageRouter,
+  webhooks: webhooksRouter,
 })
 export type AppRouter = typeof appRouter

@@ -2,6 +2,7 @@ import { type AppOverrides, createApp } from './app.ts'
 import { BootError, type Config } from './config.ts'
 import { createHttpServer, type HttpServer, type Timeouts } from './http/server.ts'
 import { startWorkers } from './jobs/generations.ts'
+import { startWebhooks, type WebhookJob } from './jobs/webhooks.ts'
 import type { Deps } from './kernel/deps.ts'
 
 export interface ServiceOverrides extends AppOverrides {
@@ -34,9 +35,10 @@ export async function createService(
   })
   const { workers: count } = config.jobs
   const workers = count === 0 ? undefined : startWorkers(app.deps, count)
+  let webhooks: WebhookJob | undefined
   const close = async () => {
     http.drain()
-    await Promise.all([http.app.close(), workers?.stop()])
+    await Promise.all([http.app.close(), workers?.stop(), webhooks?.stop()])
     await app.close()
   }
   return {
@@ -44,6 +46,8 @@ export async function createService(
     deps: app.deps,
     async listen() {
       await app.setAddress(await openPort(http, config.server))
+      // From now on the addresses of images are known.
+      if (config.jobs.workers > 0) webhooks = startWebhooks(app.deps)
       return app.deps.settings.publicUrl
     },
     close,

@@ -16,6 +16,7 @@ interface Row {
   action: AuditAction
   user_id: string | null
   key_id: string | null
+  webhook_id: string | null
   detail: string | null
 }
 
@@ -28,7 +29,7 @@ const grantsOf = (role: string): string[] => {
 
 let app: TestApp
 beforeAll(async () => {
-  app = await createTestApp()
+  app = await createTestApp({ env: { WEBHOOK_ALLOW_PRIVATE: 'true' } })
 })
 afterAll(() => app[Symbol.asyncDispose]())
 
@@ -47,7 +48,7 @@ async function rowsOf(work: () => Promise<unknown>): Promise<Row[]> {
   await app.service.deps.background.drain()
   return db()
     .selectFrom('audit')
-    .select(['action', 'user_id', 'key_id', 'detail'])
+    .select(['action', 'user_id', 'key_id', 'webhook_id', 'detail'])
     .where('id', '>', before)
     .orderBy('id')
     .execute()
@@ -59,6 +60,8 @@ const userIdOf = ({ id }: Account) => parseId('user', id) ?? null
 const keyIdOf = ({ id }: { id: string }) => parseId('key', id) ?? null
 const login = (email: string, password: string) =>
   post('/v1/auth/login', undefined, { email, password })
+const createWebhook = (token: string) =>
+  post('/v1/webhooks', token, { url: 'http://127.0.0.1:9/', events: ['generation.failed'] })
 const use = (key: string) => app.request('GET', '/v1/generations', { token: key })
 
 describe('AUD-1: each action leaves one row', () => {
@@ -72,6 +75,7 @@ describe('AUD-1: each action leaves one row', () => {
     action,
     user_id,
     key_id: null,
+    webhook_id: null,
     detail: null,
     ...more,
   })
@@ -148,6 +152,25 @@ describe('AUD-1: each action leaves one row', () => {
     await auth.disableUser(app.service.deps, user.email, false)
   })
 
+  test('the life of a webhook', async () => {
+    const { token } = user
+    let webhook = { id: '' }
+    const created = await rowsOf(async () => (webhook = (await createWebhook(token)).json))
+    const webhook_id = parseId('wh', webhook.id) ?? null
+    expect(created).toEqual([row('webhook.created', { webhook_id })])
+    const path = `/v1/webhooks/${webhook.id}`
+    const changes = { url: 'http://127.0.0.1:10/', disabled: true }
+    expect(await rowsOf(() => app.request('PATCH', path, { token, body: changes }))).toEqual([
+      row('webhook.updated', { webhook_id, detail: 'url,disabled' }),
+    ])
+    expect(await rowsOf(() => post(`${path}/rotate_secret`, token))).toEqual([
+      row('webhook.secret_rotated', { webhook_id }),
+    ])
+    const remove = () => app.request('DELETE', path, { token })
+    expect(await rowsOf(remove)).toEqual([row('webhook.deleted', { webhook_id })])
+    expect(await rowsOf(remove)).toEqual([])
+  })
+
   test('what an operator does', async () => {
     const { deps } = app.service
     const rows = await rowsOf(async () => {
@@ -206,9 +229,15 @@ describe('AUD-1: each action leaves one row', () => {
   test('the deletion of an account, which its rows outlive', async () => {
     const other = await app.register()
     const key = await app.createKey(other)
+    const webhook = (await createWebhook(other.token)).json
     const of = { user_id: userIdOf(other) }
     const remove = () => post('/v1/auth/delete_account', other.token, { password: other.password })
     expect(await rowsOf(remove)).toEqual([
+      row('webhook.deleted', {
+        ...of,
+        webhook_id: parseId('wh', webhook.id) ?? null,
+        detail: 'account_deleted',
+      }),
       row('key.revoked', { ...of, key_id: keyIdOf(key), detail: 'account_deleted' }),
       row('account.deleted', of),
     ])
@@ -222,6 +251,8 @@ describe('AUD-1: each action leaves one row', () => {
       'account.registered',
       'login.succeeded',
       'key.created',
+      'webhook.created',
+      'webhook.deleted',
       'key.revoked',
       'account.deleted',
     ])
@@ -244,9 +275,11 @@ describe('AUD-1: nothing that did not happen is recorded', () => {
 describe('AUD-1: what cannot be recorded does not happen', () => {
   let user: Account
   let key = { id: '', key: '' }
+  let webhook = { id: '' }
   beforeAll(async () => {
     user = await app.register()
     key = await app.createKey(user)
+    webhook = (await createWebhook(user.token)).json
     await sql`alter table audit rename to lost`.execute(db())
   })
   afterAll(() => sql`alter table lost rename to audit`.execute(db()))
@@ -281,6 +314,18 @@ describe('AUD-1: what cannot be recorded does not happen', () => {
       200,
     ],
     [
+      'a new webhook',
+      () => createWebhook(user.token),
+      async () => (await webhooksOf(user)).length,
+      1,
+    ],
+    [
+      'a deletion of a webhook',
+      () => app.request('DELETE', `/v1/webhooks/${webhook.id}`, { token: user.token }),
+      async () => (await webhooksOf(user)).length,
+      1,
+    ],
+    [
       'a change of the password',
       () =>
         post('/v1/auth/password', user.token, {
@@ -301,6 +346,8 @@ describe('AUD-1: what cannot be recorded does not happen', () => {
     expect(await state()).toEqual(unchanged)
   })
 
+  const webhooksOf = async ({ token }: Account) =>
+    (await app.request('GET', '/v1/webhooks', { token })).json.data
   const me = async () => (await app.request('GET', '/v1/auth/me', { token: user.token })).status
 })
 
@@ -368,7 +415,11 @@ test('AUD-1: no row holds a password, a token, a key or an address', async () =>
   const rotated = (await post(`/v1/keys/${key.id}/rotate`, token)).json
   await app.request('DELETE', `/v1/keys/${key.id}`, { token })
   for (const refused of [key.key, rotated.key, `nb_test_${canary}`]) await use(refused)
-  secrets.push(token, key.key, rotated.key, key.key.slice(0, 16))
+  const url = `http://127.0.0.1:9/${canary}`
+  const events = ['generation.failed']
+  const webhook = (await post('/v1/webhooks', token, { url, events, description: canary })).json
+  await app.request('PATCH', `/v1/webhooks/${webhook.id}`, { token, body: { url: `${url}2` } })
+  secrets.push(webhook.secret, token, key.key, rotated.key, key.key.slice(0, 16))
   await app.service.deps.background.drain()
   const { rows } = await sql<{ text: string }>`select audit::text as text from audit`.execute(db())
   expect(rows.length).toBeGreaterThan(6)

@@ -11,7 +11,10 @@ import { createWorld, formOf, generate, missingId, SMALL } from './world.ts'
 const PROCEDURES = listProcedures(appRouter)
 const procedureOf = (name: string) => PROCEDURES.find((one) => one.name === name)!
 const TAKES_BODY = PROCEDURES.filter(({ rest }) => !['GET', 'DELETE'].includes(rest!.method))
-const pathOf = ({ rest }: ProcedureFacts) => rest!.path.replace('{id}', missingId('key'))
+const pathOf = ({ rest }: ProcedureFacts) =>
+  rest!.path
+    .replace('{id}', missingId(rest!.path.startsWith('/v1/webhooks') ? 'wh' : 'key'))
+    .replace('{delivery_id}', missingId('dlv'))
 
 let app: TestApp
 let port: number
@@ -47,7 +50,7 @@ const get = (path: string) => app.request('GET', path, { token: alice.token })
 // ── Generated from the schemas ──
 
 interface JsonSchema {
-  type?: string
+  type?: string | string[]
   enum?: string[]
   properties?: Record<string, JsonSchema>
   additionalProperties?: JsonSchema | false
@@ -75,7 +78,8 @@ function fieldsOf({ input }: ProcedureFacts): Field[] {
   }) as JsonSchema
   if (schema.properties === undefined) throw new Error('the input is no object')
   return Object.entries(schema.properties).map(([name, property]) => {
-    const variants = property.anyOf ?? [property]
+    // A union of plain types is written as a list of their names.
+    const variants = property.anyOf ?? [property.type].flat().map((type) => ({ ...property, type }))
     return {
       name,
       schema: variants.find((one) => one.type !== 'null') ?? property,

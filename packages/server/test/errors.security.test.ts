@@ -134,6 +134,10 @@ const WAYS: Record<ErrorCode, (() => Promise<TestResponse>) | string> = {
     const account = await app.register()
     return repeat(26, () => post('/v1/keys', { name: 'x' }, account.token))
   },
+  webhook_limit_reached: async () => {
+    const account = await app.register()
+    return repeat(21, () => post('/v1/webhooks', formOf('webhooks.create'), account.token))
+  },
   idempotency_in_progress: 'a repeat waits for seconds first: see idempotency.test.ts',
   not_cancelable: 'generations cannot be canceled yet',
   not_deletable: 'generations cannot be deleted yet',

@@ -124,7 +124,9 @@ function idPrefixOf({ input }: ProcedureFacts): string | undefined {
 /** Enough to reach the procedure, whose policy is asked before its input is looked at. */
 function anyInputOf(procedure: ProcedureFacts): Input {
   const prefix = idPrefixOf(procedure)
-  return prefix === undefined ? {} : { id: missingId(prefix) }
+  const ids = prefix === undefined ? {} : { id: missingId(prefix) }
+  const { delivery_id: second } = shapeOf(procedure.input)
+  return second === undefined ? ids : { ...ids, delivery_id: missingId('dlv') }
 }
 
 /** Over REST first: what the bridge does must not change what tRPC answers after it. */
@@ -213,10 +215,13 @@ const WITH_ID = PROCEDURES.filter((procedure) => idPrefixOf(procedure) !== undef
 describe('AUTHZ-1: an object of another account looks like one that does not exist', () => {
   let keyOfBob: { id: string; key: string }
   let madeByBob: { id: string; url: string; images: { id: string }[] }
-  const ofBob = (prefix: string | undefined) => (prefix === 'key' ? keyOfBob.id : madeByBob.id)
+  let webhookOfBob: string
+  const ofBob = (prefix: string | undefined) =>
+    ({ key: keyOfBob.id, gen: madeByBob.id, wh: webhookOfBob })[String(prefix)]
 
   beforeAll(async () => {
     keyOfBob = await app.createKey(bob)
+    webhookOfBob = String((await sampleOf('webhooks.get', app, bob))['id'])
     madeByBob = await generate(app, bob.token, { mode: 'test' })
   })
 
@@ -282,6 +287,8 @@ describe('AUTHZ-1: an object of another account looks like one that does not exi
     expect((await app.request('GET', '/v1/models', { token: keyOfBob.key })).status).toBe(200)
     const made = await app.request('GET', `/v1/generations/${madeByBob.id}`, { token })
     expect(made.json.status).toBe('succeeded')
+    const webhook = await app.request('GET', `/v1/webhooks/${webhookOfBob}`, { token })
+    expect(webhook.json).toMatchObject({ disabled: false, description: null })
   })
 })
 
@@ -289,10 +296,12 @@ describe('AUTHZ-2: a cursor is no way into another account', () => {
   test.each([
     { path: '/v1/keys', mode: '' },
     { path: '/v1/generations', mode: '&mode=test' },
+    { path: '/v1/webhooks', mode: '' },
   ])('$path', async ({ path, mode }) => {
     const [carol, dave] = [await app.register(), await app.register()]
     for (const who of [carol, dave, carol, dave]) {
       await app.createKey(who)
+      await sampleOf('webhooks.get', app, who)
       if (path === '/v1/generations') await generate(app, who.token, { mode: 'test' })
     }
     const idsOf = async (who: Account, cursor = '') => {
@@ -300,7 +309,7 @@ describe('AUTHZ-2: a cursor is no way into another account', () => {
       return { ids: json.data.map((one: { id: string }) => one.id), next: json.next_cursor }
     }
     const first = await idsOf(dave)
-    expect(first.next).toMatch(/^(?:key|gen)_/)
+    expect(first.next).toMatch(/^(?:key|gen|wh)_/)
     const own = await app.request('GET', `${path}?limit=100${mode}`, carol)
     const mine = own.json.data.map((one: { id: string }) => one.id)
     const { ids } = await idsOf(carol, `&cursor=${first.next}`)

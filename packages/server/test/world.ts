@@ -11,6 +11,9 @@ const UNLIMITED = {
   RATE_LIMIT_ACCOUNT_RPM: '1000000',
 }
 
+/** Webhooks of tests listen on loopback. */
+const LOOPBACK = { WEBHOOK_ALLOW_PRIVATE: 'true' }
+
 /** The quickest picture the sandbox makes. */
 export const SMALL = { model: 'nano-banana-2', size: '512' }
 
@@ -18,7 +21,7 @@ export const SMALL = { model: 'nano-banana-2', size: '512' }
 export const createWorld = (options: TestAppOptions = {}): Promise<TestApp> =>
   createTestApp({
     ...options,
-    env: { ...UNLIMITED, ...options.env },
+    env: { ...UNLIMITED, ...LOOPBACK, ...options.env },
     providers: {
       live: createSandboxProvider({ codec: createSharpCodec() }),
       ...options.providers,
@@ -67,6 +70,15 @@ const FORMS: Readonly<Record<string, Form>> = {
   'generations.get': () => ({ id: missingId('gen') }),
   'generations.cancel': () => ({ id: missingId('gen') }),
   'generations.delete': () => ({ id: missingId('gen') }),
+  'webhooks.create': () => ({ url: 'http://127.0.0.1:9/', events: ['generation.succeeded'] }),
+  'webhooks.list': () => ({ limit: 2 }),
+  'webhooks.get': () => ({ id: missingId('wh') }),
+  'webhooks.update': () => ({ id: missingId('wh'), description: 'renamed' }),
+  'webhooks.delete': () => ({ id: missingId('wh') }),
+  'webhooks.rotate_secret': () => ({ id: missingId('wh'), grace_seconds: 0 }),
+  'webhooks.test': () => ({ id: missingId('wh') }),
+  'webhooks.deliveries': () => ({ id: missingId('wh'), limit: 2 }),
+  'webhooks.redeliver': () => ({ id: missingId('wh'), delivery_id: missingId('dlv') }),
   'models.list': () => ({}),
   'usage.get': () => ({ group_by: 'model' }),
 }
@@ -84,6 +96,17 @@ export function formOf(name: string, account: Parameters<Form>[0] = NOBODY): Inp
 const MAKERS: Readonly<Record<string, (app: TestApp, account: Account) => Promise<string>>> = {
   key: async (app, account) => (await app.createKey(account)).id,
   gen: async (app, account) => (await generate(app, account.token, { mode: 'test' })).id,
+  wh: async (app, { token }) => {
+    const body = formOf('webhooks.create')
+    return (await app.request('POST', '/v1/webhooks', { token, body })).json.id
+  },
+}
+
+/** Makes an event for an endpoint and answers the id of its delivery. */
+async function makeDelivery(app: TestApp, { token }: Account, webhookId: string): Promise<string> {
+  await generate(app, token, { mode: 'test' })
+  const path = `/v1/webhooks/${webhookId}/deliveries`
+  return (await app.request('GET', path, { token })).json.data[0].id
 }
 
 /** What must be in a state of its own for a procedure to accept it. */
@@ -103,5 +126,7 @@ export async function sampleOf(name: string, app: TestApp, account: Account): Pr
   if (typeof id !== 'string') return form
   const make = MAKERS_OF[name] ?? MAKERS[id.slice(0, id.indexOf('_'))]
   if (make === undefined) throw new Error(`test/world.ts cannot make an object for ${name}`)
-  return { ...form, id: await make(app, account) }
+  const own = { ...form, id: await make(app, account) }
+  if (form['delivery_id'] === undefined) return own
+  return { ...own, delivery_id: await makeDelivery(app, account, own.id) }
 }

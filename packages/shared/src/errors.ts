@@ -75,6 +75,7 @@ export const ERRORS = {
   headers_too_large: row(431, invalid, false, 'The headers are larger than 16 kB.'),
   email_taken: row(409, 'conflict_error', false, 'The email address is already registered.'),
   key_limit_reached: row(409, 'conflict_error', false, 'An account has at most 25 active keys.'),
+  webhook_limit_reached: row(409, 'conflict_error', false, 'An account has at most 20 webhooks.'),
   idempotency_in_progress: row(
     409,
     'conflict_error',

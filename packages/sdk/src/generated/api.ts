@@ -9,22 +9,34 @@ import type {
   ApiKeyWithSecret,
   ChangePasswordInput,
   CreateKeyInput,
+  CreateWebhookInput,
   DeleteAccountInput,
+  Delivery,
+  DeliveryIdInput,
+  DeliveryPage,
   GenerateInput,
   Generation,
   GenerationIdInput,
   GenerationPage,
   KeyIdInput,
+  ListDeliveriesInput,
   ListGenerationsInput,
   ListKeysInput,
+  ListWebhooksInput,
   LoginInput,
   Me,
   ModelList,
   RegisterInput,
   RotateKeyInput,
+  RotateWebhookSecretInput,
   UpdateKeyInput,
+  UpdateWebhookInput,
   Usage,
   UsageInput,
+  Webhook,
+  WebhookIdInput,
+  WebhookPage,
+  WebhookWithSecret,
 } from './types.ts'
 
 export interface AuthApi {
@@ -142,6 +154,58 @@ export interface UsageApi {
   get(input?: UsageInput, options?: CallOptions): Promise<Usage>
 }
 
+export interface WebhooksApi {
+  /**
+   * Creates an endpoint that is told of events.
+   *
+   * The secret is in this answer only. Every message is signed with it by Standard Webhooks 1.0. An
+   * account has at most 20 endpoints (`webhook_limit_reached`).
+   */
+  create(input: CreateWebhookInput, options?: CallOptions): Promise<WebhookWithSecret>
+  /** Lists endpoints, newest first. */
+  list(input?: ListWebhooksInput, options?: CallOptions): Promise<WebhookPage>
+  /** Reads an endpoint. */
+  get(input: WebhookIdInput, options?: CallOptions): Promise<Webhook>
+  /**
+   * Changes the address, events or description of an endpoint, or disables it.
+   *
+   * Fields that are left out stay; null removes the description.
+   */
+  update(input: UpdateWebhookInput, options?: CallOptions): Promise<Webhook>
+  /**
+   * Deletes an endpoint with its deliveries.
+   *
+   * What waits for it is not sent any more.
+   */
+  delete(input: WebhookIdInput, options?: CallOptions): Promise<void>
+  /**
+   * Gives an endpoint a new secret.
+   *
+   * The new one is in this answer only. For `grace_seconds` messages carry a signature of each, and
+   * either verifies.
+   */
+  rotateSecret(input: RotateWebhookSecretInput, options?: CallOptions): Promise<WebhookWithSecret>
+  /**
+   * Sends a sample to an endpoint now.
+   *
+   * A signed message of the type `webhook.test` with a generation that never was, sent once, also
+   * to a disabled endpoint. Answers the delivery with what came of it, after 15 seconds at most.
+   */
+  test(input: WebhookIdInput, options?: CallOptions): Promise<Delivery>
+  /**
+   * Lists what was and will be sent to an endpoint, newest first.
+   *
+   * Kept for 30 days after their end.
+   */
+  deliveries(input: ListDeliveriesInput, options?: CallOptions): Promise<DeliveryPage>
+  /**
+   * Sends a delivery again, whatever became of it.
+   *
+   * It is due at once and has its whole schedule of attempts before it; `webhook-id` stays.
+   */
+  redeliver(input: DeliveryIdInput, options?: CallOptions): Promise<Delivery>
+}
+
 /** The methods of the API. */
 export interface Api {
   /**
@@ -165,4 +229,5 @@ export interface Api {
   readonly generations: GenerationsApi
   readonly models: ModelsApi
   readonly usage: UsageApi
+  readonly webhooks: WebhooksApi
 }

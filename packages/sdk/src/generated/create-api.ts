@@ -35,4 +35,15 @@ export const createApi = (request: Request): Api => ({
   usage: {
     get: (input, options) => request('query', 'usage.get', input ?? {}, options),
   },
+  webhooks: {
+    create: (input, options) => request('mutation', 'webhooks.create', input, options),
+    list: (input, options) => request('query', 'webhooks.list', input ?? {}, options),
+    get: (input, options) => request('query', 'webhooks.get', input, options),
+    update: (input, options) => request('mutation', 'webhooks.update', input, options),
+    delete: (input, options) => request('mutation', 'webhooks.delete', input, options),
+    rotateSecret: (input, options) => request('mutation', 'webhooks.rotate_secret', input, options),
+    test: (input, options) => request('mutation', 'webhooks.test', input, options),
+    deliveries: (input, options) => request('query', 'webhooks.deliveries', input, options),
+    redeliver: (input, options) => request('mutation', 'webhooks.redeliver', input, options),
+  },
 })

@@ -117,10 +117,78 @@ export interface CreateKeyInput {
   max_concurrency?: number | null
 }
 
+export interface CreateWebhookInput {
+  /**
+   * Address that events are posted to, up to 2048 characters: https, port 443 or 80, a host name
+   * whose addresses are all public.
+   */
+  url: string
+  events: WebhookEvent[]
+  /** Your own note, up to 256 characters. */
+  description?: string | null
+}
+
 export interface DeleteAccountInput {
   /** At least 8 characters, at most 72 bytes of UTF-8. */
   password: string
 }
+
+/** An event on its way to an endpoint. */
+export interface Delivery {
+  id: string
+  /** The header `webhook-id`, the same in every attempt. */
+  message_id: string
+  type: 'generation.succeeded' | 'generation.failed' | 'generation.canceled' | 'webhook.test'
+  generation_id: string | null
+  /**
+   * `pending`: an attempt is due or under way. `failed`: no attempt is left. `dropped`: its
+   * generation was deleted.
+   */
+  status: DeliveryStatus
+  /** RFC 3339 time in UTC. */
+  created_at: string
+  /** Null once it has ended. */
+  next_attempt_at: string | null
+  /** RFC 3339 time in UTC. */
+  ended_at: string | null
+  /** Newest first, the last 20 of them. */
+  attempts: DeliveryAttempt[]
+}
+
+export interface DeliveryAttempt {
+  /** 1 for the first. */
+  number: number
+  /** RFC 3339 time in UTC. */
+  at: string
+  /** HTTP status of the answer; null: there was none. */
+  status_code: number | null
+  /** Milliseconds. */
+  duration_ms: number
+  error: DeliveryError | null
+}
+
+/**
+ * `bad_status`: the answer was not 2xx; redirects are not followed. `unreachable`: no answer,
+ * whatever the reason.
+ */
+export type DeliveryError = 'bad_status' | 'unreachable'
+
+export interface DeliveryIdInput {
+  id: string
+  delivery_id: string
+}
+
+export interface DeliveryPage {
+  data: Delivery[]
+  /** Pass as `cursor` for the next page; null on the last one. */
+  next_cursor: string | null
+}
+
+/**
+ * `pending`: an attempt is due or under way. `failed`: no attempt is left. `dropped`: its
+ * generation was deleted.
+ */
+export type DeliveryStatus = 'pending' | 'delivered' | 'failed' | 'dropped'
 
 export interface GenerateInput {
   /** What to draw, 1 to 8192 characters. */
@@ -249,6 +317,14 @@ export interface KeyIdInput {
 
 export type KeyStatus = 'active' | 'disabled' | 'expired' | 'revoked'
 
+export interface ListDeliveriesInput {
+  id: string
+  /** Number of entries on a page, 1 to 100. Default 20. */
+  limit?: number
+  /** `next_cursor` of the page before; leave out for the first page. */
+  cursor?: string
+}
+
 export interface ListGenerationsInput {
   /** Number of entries on a page, 1 to 100. Default 20. */
   limit?: number
@@ -272,6 +348,13 @@ export interface ListGenerationsInput {
 }
 
 export interface ListKeysInput {
+  /** Number of entries on a page, 1 to 100. Default 20. */
+  limit?: number
+  /** `next_cursor` of the page before; leave out for the first page. */
+  cursor?: string
+}
+
+export interface ListWebhooksInput {
   /** Number of entries on a page, 1 to 100. Default 20. */
   limit?: number
   /** `next_cursor` of the page before; leave out for the first page. */
@@ -375,6 +458,12 @@ export interface RotateKeyInput {
   grace_seconds?: number
 }
 
+export interface RotateWebhookSecretInput {
+  id: string
+  /** Seconds for which the old secret signs too, 0 to 604800. Default 86400. */
+  grace_seconds?: number
+}
+
 /** `generate` makes images, `read` reads generations and images, `usage` reads usage. */
 export type Scope = 'generate' | 'read' | 'usage'
 
@@ -396,6 +485,20 @@ export interface UpdateKeyInput {
   requests_per_minute?: number | null
   /** Generations in flight at once; null means the server's default. */
   max_concurrency?: number | null
+}
+
+export interface UpdateWebhookInput {
+  id: string
+  /**
+   * Address that events are posted to, up to 2048 characters: https, port 443 or 80, a host name
+   * whose addresses are all public.
+   */
+  url?: string
+  events?: WebhookEvent[]
+  /** Your own note, up to 256 characters. */
+  description?: string | null
+  /** True: it is told of nothing. False: it is told again, and what waited is sent. */
+  disabled?: boolean
 }
 
 export interface UploadInput {
@@ -447,4 +550,59 @@ export interface UsageRow {
 export interface Warning {
   code: string
   message: string
+}
+
+/** An endpoint that is told of events, without its secret. */
+export interface Webhook {
+  id: string
+  url: string
+  events: WebhookEvent[]
+  description: string | null
+  /** A disabled endpoint is told of nothing; what waits for it goes on waiting. */
+  disabled: boolean
+  disabled_reason: WebhookDisabledReason | null
+  /** RFC 3339 time in UTC. */
+  disabled_at: string | null
+  /** The first of the failed attempts since the last that succeeded; null: none. */
+  failing_since: string | null
+  /** RFC 3339 time in UTC. */
+  created_at: string
+}
+
+/**
+ * `user`: you did. `gone`: it answered 410. `failing`: it failed for 5 days. `secret_unreadable`:
+ * the server has had no key to its secret for 5 days; rotate it.
+ */
+export type WebhookDisabledReason = 'user' | 'gone' | 'failing' | 'secret_unreadable'
+
+/** What an endpoint can be told of. */
+export type WebhookEvent = 'generation.succeeded' | 'generation.failed' | 'generation.canceled'
+
+export interface WebhookIdInput {
+  id: string
+}
+
+export interface WebhookPage {
+  data: Webhook[]
+  /** Pass as `cursor` for the next page; null on the last one. */
+  next_cursor: string | null
+}
+
+/** An endpoint with its secret. */
+export interface WebhookWithSecret {
+  id: string
+  url: string
+  events: WebhookEvent[]
+  description: string | null
+  /** A disabled endpoint is told of nothing; what waits for it goes on waiting. */
+  disabled: boolean
+  disabled_reason: WebhookDisabledReason | null
+  /** RFC 3339 time in UTC. */
+  disabled_at: string | null
+  /** The first of the failed attempts since the last that succeeded; null: none. */
+  failing_since: string | null
+  /** RFC 3339 time in UTC. */
+  created_at: string
+  /** `whsec_` and 32 bytes in base64, to verify with. It is shown in this answer only. */
+  secret: string
 }

@@ -6,10 +6,13 @@ import type { TestApp } from '../../test/harness.ts'
 import { createWorld, SMALL } from '../../test/world.ts'
 import { createSharpCodec } from '../adapters/image-codec/sharp.ts'
 import { createSandboxProvider } from '../adapters/image-provider/sandbox.ts'
+import * as generations from '../features/generations/generations.service.ts'
+import * as webhooks from '../features/webhooks/webhooks.service.ts'
 import { type ImageProvider, ProviderError } from '../ports/image-provider.ts'
 import { type CheckOptions, findViolations } from './check.ts'
 
-const TABLES = sql`spending, usage, usage_days, idempotency_keys, images, generations`
+const TABLES = sql`spending, usage, usage_days, idempotency_keys, images, generations,
+  webhook_attempts, webhook_deliveries, webhooks, webhook_secrets`
 const OTHER = '01890000-0000-7000-8000-000000000001'
 
 let app: TestApp
@@ -61,6 +64,11 @@ beforeAll(async () => {
   })
   const account = await app.register()
   key = (await app.createKey(account, { mode: 'live', monthly_limit_usd: 100 })).key
+  await app.request('POST', '/v1/webhooks', {
+    token: account.token,
+    body: { url: 'http://127.0.0.1:9/', events: ['generation.succeeded', 'generation.failed'] },
+  })
+  await run(sql`update webhooks set subscribed_at = subscribed_at - interval '1 minute'`)
   const test = (await app.createKey(account)).key
   const made = await generate(key, 'a success', 'one')
   const gone = await generate(key, 'deleted')
@@ -80,6 +88,11 @@ beforeAll(async () => {
   ]
   running = generate(key, 'runs', 'four')
   await asked.promise
+  for (const one of await webhooks.claim(app.service.deps, { failing: false, limit: 2 })) {
+    await webhooks.deliver(app.service.deps, one, (userId, id) =>
+      generations.readCurrent(app.service.deps, userId, id),
+    )
+  }
   await save()
 })
 afterAll(async () => {
@@ -88,7 +101,17 @@ afterAll(async () => {
   await app[Symbol.asyncDispose]()
 })
 
-const names = ['spending', 'usage', 'usage_days', 'idempotency_keys', 'generations', 'images']
+const names = [
+  'spending',
+  'usage',
+  'usage_days',
+  'idempotency_keys',
+  'generations',
+  'images',
+  'webhooks',
+  'webhook_deliveries',
+  'webhook_attempts',
+]
 
 async function save(): Promise<void> {
   for (const name of names) {
@@ -296,6 +319,37 @@ describe('finds what was planted in the rows:', () => {
     ['I8', 'a request too few', '-1 requests', sql`update usage_days set requests = requests - 1`],
     ['I8', 'an image too many', '1 images', sql`update usage_days set images = images + 1`],
     [
+      'I7',
+      'a success without a delivery',
+      'its generation.succeeded of attempt 1 has no delivery',
+      sql`delete from webhook_deliveries where generation_id = ${of('a success')}`,
+    ],
+    [
+      'I7',
+      'a failure without a delivery',
+      'its generation.failed of attempt 1 has no delivery',
+      sql`delete from webhook_deliveries where generation_id = ${of('blocked')}`,
+    ],
+    [
+      'I7',
+      'an earlier attempt without a delivery',
+      'its generation.failed of attempt 1 has no delivery',
+      sql`delete from webhook_deliveries
+      where generation_id = ${of('fails once')} and generation_attempt = 1`,
+    ],
+    [
+      'I7',
+      'an attempt under another id',
+      'another webhook-id',
+      sql`update webhook_attempts set message_id = ${OTHER}`,
+    ],
+    [
+      'I7',
+      'an endpoint of another account',
+      'the endpoint of another account',
+      sql`update webhooks set user_id = (select id from users where deleted_at is not null)`,
+    ],
+    [
       'I8',
       'other input tokens',
       '1 and',
@@ -320,6 +374,31 @@ describe('finds what was planted in the rows:', () => {
     await run(plant)
     const found = { invariant, what: expect.stringContaining(what) }
     expect(await check()).toContainEqual(expect.objectContaining(found))
+  })
+
+  test('I7, two deliveries of one event', async () => {
+    await run(sql`drop index webhook_deliveries_once`)
+    await run(sql`insert into webhook_deliveries
+      (id, webhook_id, generation_id, generation_attempt, type, next_attempt_at)
+      select gen_random_uuid(), webhook_id, generation_id, generation_attempt, type, now()
+      from webhook_deliveries where generation_id = ${of('blocked')}`)
+    expect(await check()).toEqual([
+      expect.objectContaining({
+        invariant: 'I7',
+        what: 'an event of it has 2 deliveries to one endpoint',
+      }),
+    ])
+  })
+
+  test.each<[string, RawBuilder<unknown>]>([
+    ['was subscribed later', sql`update webhooks set subscribed_at = now()`],
+    ['was disabled', sql`update webhooks set disabled_at = now(), disabled_reason = 'user'`],
+    ['was deleted', sql`update webhooks set deleted_at = now()`],
+    ['asked for something else', sql`update webhooks set events = '{generation.canceled}'`],
+  ])('I7, nothing of an endpoint that %s', async (_, change) => {
+    await run(change)
+    await run(sql`delete from webhook_deliveries`)
+    expect(await check()).toEqual([])
   })
 
   test('I6, two generations of one key', async () => {

@@ -6,6 +6,7 @@ import { searchesOfJobs } from './jobs.ts'
 import { searchesOfLedger } from './ledger.ts'
 import { doomedImages, findBadObjects, findOrphans } from './objects.ts'
 import { searchesOfSums, withinLimits } from './sums.ts'
+import { searchesOfWebhooks } from './webhooks.ts'
 import type { Search, Violation } from './violation.ts'
 
 export interface CheckOptions {
@@ -33,6 +34,7 @@ export async function findViolations(
     ...searchesOfLedger,
     ...searchesOfSums,
     doomedImages,
+    ...searchesOfWebhooks,
     ...(limits === undefined ? [] : [withinLimits(limits.defaultMicros)]),
     ...(upstream === undefined ? [] : [callsWithin(upstream)]),
   ]

@@ -8,6 +8,7 @@ export const INVARIANTS = {
   I4: 'an image has its object with the recorded SHA-256, and an old object has its image',
   I5: 'the provider is called no more often than allowed',
   I6: 'an idempotency key stands for one generation while its record lives',
+  I7: 'each end of a generation has one delivery to each endpoint that is told of it, under one id',
   I8: "the usage of a day is the sum of the ledger's rows",
 } as const
 export type Invariant = keyof typeof INVARIANTS

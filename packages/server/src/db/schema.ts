@@ -1,5 +1,16 @@
 import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
-import type { KeyStatus, Mode, Scope, GenerationStatus, Warning } from '@nanobanana/shared'
+import type {
+  DeliveryError,
+  DeliveryStatus,
+  DeliveryType,
+  GenerationStatus,
+  KeyStatus,
+  Mode,
+  Scope,
+  Warning,
+  WebhookDisabledReason,
+  WebhookEvent,
+} from '@nanobanana/shared'
 
 /** Set by the database's clock unless a statement says otherwise. */
 type CreatedAt = ColumnType<Date, Date | undefined, never>
@@ -266,6 +277,11 @@ export type AuditAction =
   | 'key.rotated'
   | 'key.revoked'
   | 'key.refused'
+  | 'webhook.created'
+  | 'webhook.updated'
+  | 'webhook.disabled'
+  | 'webhook.deleted'
+  | 'webhook.secret_rotated'
 
 /** Who did what when: rows are added, and a trigger refuses everything else. */
 export interface AuditTable {
@@ -274,6 +290,7 @@ export interface AuditTable {
   /** Null: no account is known. The row outlives it, and the key. */
   user_id: string | null
   key_id: string | null
+  webhook_id: string | null
   detail: string | null
   /** Set where only one row a minute is kept. */
   minute: Date | null
@@ -291,6 +308,63 @@ export interface DoomedObjectsTable {
   object_key: string
   /** No process takes it before this time. */
   retry_at: Generated<Date>
+}
+
+export interface WebhooksTable {
+  id: string
+  user_id: string
+  url: string
+  events: WebhookEvent[]
+  description: string | null
+  disabled_at: Date | null
+  disabled_reason: WebhookDisabledReason | null
+  /** The first failed attempt since the last that succeeded. */
+  failing_since: Date | null
+  /** Since when it has been told of its events without a gap. */
+  subscribed_at: ColumnType<Date, never, Date>
+  /** Gone for its owner; the sweeper removes the row after its deliveries. */
+  deleted_at: Date | null
+  created_at: CreatedAt
+}
+
+export interface WebhookSecretsTable {
+  id: string
+  webhook_id: string
+  /** See kernel/sealed.ts. */
+  sealed: Uint8Array
+  /** Null: the newest. */
+  expires_at: Date | null
+  created_at: CreatedAt
+}
+
+/** The outbox: a row for each event and endpoint, written as the event happens. */
+export interface WebhookDeliveriesTable {
+  id: string
+  webhook_id: string
+  /** Null for a test. */
+  generation_id: string | null
+  generation_attempt: number | null
+  type: DeliveryType
+  status: Generated<DeliveryStatus>
+  /** Claims, each of which makes an attempt; grows only, so that it tells them apart. */
+  attempts: Generated<number>
+  /** Place in the schedule of retries. */
+  step: Generated<number>
+  next_attempt_at: Date | null
+  lease_expires_at: Date | null
+  ended_at: Date | null
+  touched_at: ColumnType<Date, never, Date>
+  created_at: CreatedAt
+}
+
+export interface WebhookAttemptsTable {
+  delivery_id: string
+  number: number
+  message_id: string
+  began_at: Date
+  duration_ms: number
+  status_code: number | null
+  error: DeliveryError | null
 }
 
 /** When a task of the sweeper was last begun, so that several processes take turns. */
@@ -315,6 +389,10 @@ export interface Database {
   usage_days: UsageDaysTable
   idempotency_keys: IdempotencyKeysTable
   inline_objects: InlineObjectsTable
+  webhooks: WebhooksTable
+  webhook_secrets: WebhookSecretsTable
+  webhook_deliveries: WebhookDeliveriesTable
+  webhook_attempts: WebhookAttemptsTable
   audit: AuditTable
   database_identity: DatabaseIdentityTable
   doomed_objects: DoomedObjectsTable

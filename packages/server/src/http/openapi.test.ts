@@ -92,7 +92,13 @@ describe.each(procedures)('$name', ({ name, policy, rest }) => {
 test('statuses other than 200 are those of the design', () => {
   const byStatus = (status: number) =>
     procedures.filter(({ rest }) => rest?.status === status).map(({ name }) => name)
-  expect(byStatus(201)).toEqual(['auth.register', 'keys.create', 'keys.rotate'])
+  expect(byStatus(201)).toEqual([
+    'auth.register',
+    'keys.create',
+    'keys.rotate',
+    'webhooks.create',
+    'webhooks.rotate_secret',
+  ])
   expect(byStatus(204).toSorted()).toEqual([
     'auth.delete_account',
     'auth.logout',
@@ -100,6 +106,7 @@ test('statuses other than 200 are those of the design', () => {
     'auth.password',
     'generations.delete',
     'keys.revoke',
+    'webhooks.delete',
   ])
 })
 

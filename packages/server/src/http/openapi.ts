@@ -119,6 +119,7 @@ const TAGS = [
   { name: 'images', description: 'The bytes.' },
   { name: 'models', description: 'What can be asked for.' },
   { name: 'usage', description: 'What it came to.' },
+  { name: 'webhooks', description: 'Endpoints of yours that are told of what happened.' },
 ]
 
 const sorted = <T>(record: Record<string, T>): Record<string, T> =>
@@ -212,6 +213,7 @@ const CONFLICTING = new Set([
   'generate',
   'generations.cancel',
   'generations.delete',
+  'webhooks.create',
 ])
 
 /** Which statuses of the table a procedure can answer, from what it is. */

@@ -7,6 +7,7 @@ export interface AuditEvent {
   readonly action: AuditAction
   readonly userId?: string
   readonly keyId?: string
+  readonly webhookId?: string
   /** Why something was refused, or what of it changed. */
   readonly detail?: string
 }
@@ -32,9 +33,10 @@ export async function recordOnceAMinute(db: Db, event: AuditEvent): Promise<void
     .execute()
 }
 
-const rowOf = ({ action, userId, keyId, detail }: AuditEvent) => ({
+const rowOf = ({ action, userId, keyId, webhookId, detail }: AuditEvent) => ({
   action,
   user_id: userId ?? null,
   key_id: keyId ?? null,
+  webhook_id: webhookId ?? null,
   detail: detail ?? null,
 })

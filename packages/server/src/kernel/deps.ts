@@ -6,6 +6,7 @@ import type { Notifier } from '../ports/notifier.ts'
 import type { CurrentObjectStore } from '../ports/object-store.ts'
 import type { Queue } from '../ports/queue.ts'
 import type { RateLimiter } from '../ports/rate-limiter.ts'
+import type { WebhookSender } from '../ports/webhook-sender.ts'
 import type { Background } from './background.ts'
 import type { Log } from './log.ts'
 import type { Room } from './room.ts'
@@ -81,6 +82,7 @@ export interface Deps {
   readonly objectStore: CurrentObjectStore
   readonly rateLimiter: RateLimiter
   readonly codec: ImageCodec
+  readonly webhookSender: WebhookSender
   /** For the images of requests, from their upload to the end of their generation. */
   readonly room: Room
   readonly passwords: Passwords

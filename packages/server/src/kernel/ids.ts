@@ -1,7 +1,7 @@
 import { TypeID, typeidUnboxed } from 'typeid-js'
 
 /** Prefixes of the ids that callers see; the database keeps the bare uuid. */
-export type IdPrefix = 'user' | 'key' | 'gen' | 'img' | 'req'
+export type IdPrefix = 'user' | 'key' | 'gen' | 'img' | 'req' | 'wh' | 'dlv' | 'msg'
 
 /** A new bare UUIDv7. Ids of one process sort in the order they were made. */
 export const newUuid = (): string => new TypeID('').toUUID()

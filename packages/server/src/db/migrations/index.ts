@@ -3,6 +3,7 @@ import * as initial from './0001_initial.ts'
 import * as doomedObjects from './0002_doomed_objects.ts'
 import * as databaseIdentity from './0003_database_identity.ts'
 import * as deliveries from './0005_deliveries.ts'
+import * as webhooks from './0006_webhooks.ts'
 
 /** Forward only, in this order; a released migration is never changed. */
 export const migrations: Record<string, Migration> = {
@@ -10,4 +11,5 @@ export const migrations: Record<string, Migration> = {
   '0002_doomed_objects': doomedObjects,
   '0003_database_identity': databaseIdentity,
   '0005_deliveries': deliveries,
+  '0006_webhooks': webhooks,
 }

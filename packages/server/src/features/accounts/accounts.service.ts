@@ -8,6 +8,7 @@ import * as auth from '../auth/auth.service.ts'
 import * as generations from '../generations/generations.service.ts'
 import * as images from '../images/images.service.ts'
 import * as keys from '../keys/keys.service.ts'
+import * as webhooks from '../webhooks/webhooks.service.ts'
 import { spentThisMonth } from '../usage/usage.service.ts'
 
 type Client = { ip: string }
@@ -60,6 +61,7 @@ export async function deleteAccount(
     // The account is locked, so none of its generations can end and add one meanwhile.
     await images.doomAllOf(tx, user.id)
     await generations.deleteAllOf(tx, user.id)
+    await webhooks.deleteAllOf(tx, user.id)
     await keys.deleteAllOf(tx, user.id)
     await auth.bury(tx, user.id)
   })

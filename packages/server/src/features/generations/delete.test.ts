@@ -54,7 +54,9 @@ async function tablesWith({ database }: TestApp, text: string): Promise<string[]
   const found: string[] = []
   for (const { schema, name } of await db.introspection.getTables()) {
     const { rows } = await sql`
-      select from ${sql.id(schema ?? 'public', name)} t where strpos(t::text, ${text}) > 0 limit 1`.execute(db)
+      select from ${sql.id(schema ?? 'public', name)} t where strpos(t::text, ${text}) > 0 limit 1`.execute(
+      db,
+    )
     if (rows.length > 0) found.push(name)
   }
   return found

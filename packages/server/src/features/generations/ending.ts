@@ -130,7 +130,7 @@ async function end(
       await expireRecords(tx, job.id)
       await letGoOfImages(tx, row)
       const rows = await images.record(tx, deps, made.images)
-      await tell(tx, job.id, eventsOf(row, rows.length))
+      await tell(tx, row, eventsOf(row, rows.length))
       return { row, images: rows, isOurs: true }
     })
   } catch (error) {
@@ -163,7 +163,7 @@ export const abandon = (
 export async function giveBack(tx: Tx, row: GenerationRow): Promise<void> {
   await releaseOf(tx, row)
   await letGoOfImages(tx, row)
-  await tell(tx, row.id, [{ type: row.status === 'canceled' ? 'canceled' : 'failed' }])
+  await tell(tx, row, [{ type: row.status === 'canceled' ? 'canceled' : 'failed' }])
 }
 
 /** The copies of the images that came with it. */

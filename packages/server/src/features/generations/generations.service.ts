@@ -32,6 +32,18 @@ export async function get(deps: ReadDeps, principal: Principal, id: string): Pro
   return render(deps, row, rows, 'data-url')
 }
 
+/** A generation as its owner would read it now, with small addresses; undefined for one that is gone. */
+export async function readCurrent(
+  deps: ReadDeps,
+  userId: string,
+  id: string,
+): Promise<Generation | undefined> {
+  const row = await findGeneration(deps.db, { userId, mode: undefined }, id)
+  if (row === undefined) return undefined
+  const rows = await images.listByGeneration(deps.db, userId, [id])
+  return render(deps, row, rows, 'address')
+}
+
 export async function list(
   deps: ReadDeps & Pick<Deps, 'catalogue'>,
   principal: Principal,

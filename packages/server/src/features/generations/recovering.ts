@@ -60,6 +60,6 @@ export const requeue = (
     const row = await setQueued(tx, run, options)
     if (row === undefined) return false
     await putBack(tx, deps, row, AGAIN_SECONDS)
-    await tell(tx, row.id, [{ type: 'queued' }])
+    await tell(tx, row, [{ type: 'queued' }])
     return true
   })

@@ -83,7 +83,7 @@ const write = (deps: StartDeps, principal: Principal, what: Start): Promise<Gene
         : await beginAgain(tx, what.row, beginning)
     await insertKept(tx, id, what.kept)
     if (lease === undefined) await deps.queue.enqueue(tx, id, { priority: -(row.queue_tag ?? 0) })
-    await tell(tx, id, [{ type: lease === undefined ? 'queued' : 'running' }])
+    await tell(tx, row, [{ type: lease === undefined ? 'queued' : 'running' }])
     return row
   })
 

@@ -40,7 +40,7 @@ async function begin(
   { owner }: HeldRun,
 ): Promise<GenerationRow> {
   await setRunning(tx, queued.id, { owner, seconds: deps.leases.seconds })
-  await tell(tx, queued.id, [{ type: 'running' }])
+  await tell(tx, queued, [{ type: 'running' }])
   return queued
 }
 

@@ -2,6 +2,7 @@ import type { Deps } from '../../kernel/deps.ts'
 import * as auth from '../auth/auth.service.ts'
 import * as generations from '../generations/generations.service.ts'
 import * as images from '../images/images.service.ts'
+import * as webhooks from '../webhooks/webhooks.service.ts'
 import { claimTask, releaseTask } from './sweeping.repo.ts'
 
 /** Without a limiter, as in a command, its windows wait for the service's own sweep. */
@@ -27,6 +28,7 @@ const TASKS: readonly Task[] = [
   { name: 's3 objects', everySeconds: HOUR, run: sweepStore('s3') },
   { name: 'idempotency records', everySeconds: HOUR, run: generations.sweepRecords },
   { name: 'generation events', everySeconds: HOUR, run: generations.sweepEvents },
+  { name: 'webhook deliveries', everySeconds: HOUR, run: webhooks.sweep },
   { name: 'revoked tokens', everySeconds: HOUR, run: auth.sweepTokens },
   { name: 'login attempts', everySeconds: DAY, run: auth.sweepAttempts },
   {

@@ -194,7 +194,7 @@ describe('the sweeper', () => {
     expect((await filesOf(app.dataDir)).size).toBe(0)
     const begun = await database().selectFrom('sweeps').select('task').execute()
     expect(begun.map(({ task }) => task)).not.toContain('inline objects')
-    expect(begun).toHaveLength(8)
+    expect(begun).toHaveLength(9)
   })
 
   // oxlint-disable-next-line require-yield
