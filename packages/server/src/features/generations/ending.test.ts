@@ -5,7 +5,8 @@ import { ObjectStoreError } from '../../ports/object-store.ts'
 let app: TestApp
 let key: string
 beforeAll(async () => {
-  app = await createTestApp()
+  // What other transactions are begun meanwhile is not the question.
+  app = await createTestApp({ env: { WORKERS: '0' } })
   key = (await app.createKey(await app.register())).key
 })
 afterAll(() => app[Symbol.asyncDispose]())

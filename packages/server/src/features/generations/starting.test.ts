@@ -11,7 +11,7 @@ let userId: string
 let key: string
 beforeAll(async () => {
   provider = await createScriptedProvider()
-  app = await createWorld({ providers: { live: provider } })
+  app = await createWorld({ providers: { live: provider }, env: { WORKERS: '0' } })
   const user = await app.register()
   userId = parseId('user', user.id)!
   key = (await app.createKey(user, { mode: 'live', monthly_limit_usd: 100 })).key
