@@ -53,6 +53,7 @@ const LIBRARIES: { names: string[]; files: string[]; types?: string[] }[] = [
     files: ['kernel/procedures.ts', 'kernel/procedures/', '*.router.ts', 'router.ts', 'http/'],
   },
   { names: ['trpc-to-openapi'], files: ['http/openapi*'], types: ['kernel/'] },
+  { names: ['prom-client'], files: ['kernel/metrics.ts'] },
   { names: ['@google/genai', '@aws-sdk/*', 'ioredis', 'redis', 'pg-boss'], files: ['adapters/'] },
 ]
 

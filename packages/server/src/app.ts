@@ -26,7 +26,7 @@ import {
   loadConfig,
   type LoadConfigOptions,
 } from './config.ts'
-import { type DbHandle, openPglite, openPostgres } from './db/client.ts'
+import { type DbHandle, type DbLog, failureClass, openPglite, openPostgres } from './db/client.ts'
 import { type FolderLock, lockFolder } from './db/folder-lock.ts'
 import { migrate } from './db/migrate.ts'
 import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
@@ -40,6 +40,8 @@ import { startSweeper } from './features/sweeping/sweeper.ts'
 import { createBackground } from './kernel/background.ts'
 import type { Deps, HeldRun, Settings } from './kernel/deps.ts'
 import { createLog, type Log } from './kernel/log.ts'
+import { measureLimiter, measureStore, observeCalls } from './kernel/measure.ts'
+import { createMetrics, type Metrics } from './kernel/metrics.ts'
 import { createRoom } from './kernel/room.ts'
 import { loadSecrets } from './kernel/secrets.ts'
 import { signPath } from './kernel/signed-url.ts'
@@ -86,21 +88,30 @@ const RECOVERY_INTERVAL_MS = 3000
 export async function createApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
   const catalogue = catalogueOf(config)
   const log = overrides.log ?? createLog({ level: config.log.level })
+  const metrics = createMetrics()
+  const dbLog = dbLogOf(log, metrics)
   await using opened = new AsyncDisposableStack()
-  const { database, lock } = await open(config, log, opened, overrides.database)
+  const { database, lock } = await open(config, dbLog, opened, overrides.database)
+  watchConnections(metrics, 'requests', database)
   const secrets = await loadSecrets(config)
   const { db } = database
-  const openOwn = (connections: number) =>
-    overrides.database === undefined ? openBeside(config, database, connections, log, opened) : db
-  const urgentDb = await openOwn(URGENT_CONNECTIONS)
-  const leaseDb = await openOwn(LEASE_CONNECTIONS)
-  await migrateSchema(config, database, log, overrides.database)
+  const openOwn = async (pool: string, connections: number) => {
+    if (overrides.database !== undefined) return db
+    const own = await openBeside(config, database, connections, dbLog, opened)
+    if (own !== database) watchConnections(metrics, pool, own)
+    return own.db
+  }
+  const urgentDb = await openOwn('urgent', URGENT_CONNECTIONS)
+  const leaseDb = await openOwn('leases', LEASE_CONNECTIONS)
+  await migrateSchema(config, database, dbLog, overrides.database)
   const address = { url: config.server.publicUrl ?? '' }
   const settings = settingsOf(config, address)
   const background = createBackground(log)
   opened.defer(() => background.drain())
   const now = overrides.now ?? (() => new Date())
   const codec = createSharpCodec()
+  const room = createRoom(IMAGES_IN_FLIGHT_BYTES)
+  metrics.watch('upload_bytes_in_flight', () => [{ value: room.taken() }])
   const leases = { seconds: config.jobs.leaseMs / 1000, held: new Map<string, HeldRun>() }
   const queue = await openQueue(database, (error) => log.warn({ err: error }, 'the queue'))
   opened.defer(() => queue.close())
@@ -114,18 +125,25 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     queue,
     notifier,
     slots: createSlots(RUNS_OF_REQUESTS),
-    providers: { ...providersOf(config, codec, log), ...overrides.providers },
-    objectStore: await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
-    rateLimiter: withBursts(await openLimiter(config, { db, log }, opened)),
+    providers: { ...providersOf(config, codec, { log, metrics }), ...overrides.providers },
+    objectStore: measureStore(
+      await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
+      metrics,
+    ),
+    rateLimiter: measureLimiter(
+      withBursts(await openLimiter(config, { db, log, metrics }, opened)),
+      metrics,
+    ),
     codec,
     webhookSender: overrides.webhookSender ?? createHttpWebhookSender(config.webhooks),
-    room: createRoom(IMAGES_IN_FLIGHT_BYTES),
+    room,
     passwords: passwordsOf(config, overrides.bcryptCost),
     catalogue,
     settings,
     secrets,
     background,
     log,
+    metrics,
     now,
   }
   await refuseUnreadableKeys(deps)
@@ -169,10 +187,10 @@ export type OperatorDeps = Pick<Deps, 'db' | 'passwords' | 'settings'> & {
 export async function openDeps(
   config: Config,
 ): Promise<{ deps: OperatorDeps; close(): Promise<void> }> {
-  const log = createLog({ level: config.log.level })
+  const dbLog = dbLogOf(createLog({ level: config.log.level }))
   await using opened = new AsyncDisposableStack()
-  const { database } = await open(config, log, opened)
-  const migrated = await migrateSchema(config, database, log)
+  const { database } = await open(config, dbLog, opened)
+  const migrated = await migrateSchema(config, database, dbLog)
   const owned = opened.move()
   const { db } = database
   const settings = settingsOf(config, { url: config.server.publicUrl ?? '' })
@@ -194,7 +212,7 @@ export async function openDeps(
 /** Opens the database, an embedded one under its folder's lock; what is opened is closed by the stack. */
 async function open(
   config: Config,
-  log: Log,
+  log: DbLog,
   opened: AsyncDisposableStack,
   given?: DbHandle,
 ): Promise<{ database: DbHandle; lock: FolderLock | undefined }> {
@@ -203,8 +221,8 @@ async function open(
   const lock = url === undefined ? opened.use(await lockDataDir(config)) : undefined
   const database =
     url === undefined
-      ? await openPglite({ folder: join(config.dataDir, 'db') }, dbLogOf(log))
-      : await openPostgres({ url, directUrl: config.database.directUrl }, dbLogOf(log))
+      ? await openPglite({ folder: join(config.dataDir, 'db') }, log)
+      : await openPostgres({ url, directUrl: config.database.directUrl }, log)
   opened.defer(() => database.close())
   return { database, lock }
 }
@@ -217,15 +235,15 @@ const LEASE_CONNECTIONS = 1
 /** Connections of their own to the same database; an embedded one has but one session. */
 async function openBeside(
   { database: { url } }: Config,
-  { db }: DbHandle,
+  database: DbHandle,
   maxConnections: number,
-  log: Log,
+  log: DbLog,
   opened: AsyncDisposableStack,
-): Promise<DbHandle['db']> {
-  if (url === undefined) return db
-  const beside = await openPostgres({ url, maxConnections }, dbLogOf(log))
+): Promise<DbHandle> {
+  if (url === undefined) return database
+  const beside = await openPostgres({ url, maxConnections }, log)
   opened.defer(() => beside.close())
-  return beside.db
+  return beside
 }
 
 async function lockDataDir(config: Config): Promise<FolderLock> {
@@ -237,13 +255,13 @@ async function lockDataDir(config: Config): Promise<FolderLock> {
 async function migrateSchema(
   { database: { directUrl, url } }: Config,
   database: DbHandle,
-  log: Log,
+  log: DbLog,
   given?: DbHandle,
 ): Promise<string[]> {
   if (given !== undefined || url === undefined) return migrateAll(database)
   const direct = await openPostgres(
     { url: directUrl ?? url, maxConnections: 2, timeouts: false },
-    dbLogOf(log),
+    log,
   )
   try {
     return await migrateAll(direct)
@@ -258,9 +276,17 @@ async function migrateAll(database: DbHandle): Promise<string[]> {
   return ran
 }
 
-const dbLogOf = (log: Log) => ({
-  onConnectionError: (error: Error) => log.warn({ err: error }, 'a database connection broke'),
+const dbLogOf = (log: Log, metrics?: Metrics): DbLog => ({
+  onConnectionError: (error) => log.warn({ err: error }, 'a database connection broke'),
+  onFailure: (error) => metrics?.queryFailures.inc({ class: failureClass(error) }),
 })
+
+function watchConnections(metrics: Metrics, pool: string, { connections }: DbHandle): void {
+  if (connections === undefined) return
+  metrics.watch('db_connections', () =>
+    Object.entries(connections()).map(([state, value]) => ({ labels: { pool, state }, value })),
+  )
+}
 
 const settingsOf = (config: Config, address: { url: string }): Settings => ({
   // Known once the port is open, when the system chose it.
@@ -294,7 +320,11 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
 const passwordsOf = (config: Config, cost = config.auth.bcryptCost): Deps['passwords'] =>
   createPasswordHasher({ cost, maxInFlight: bcryptSlots(config.server.threadPoolSize) })
 
-function providersOf({ provider }: Config, codec: ImageCodec, log: Log): Deps['providers'] {
+function providersOf(
+  { provider }: Config,
+  codec: ImageCodec,
+  { log, metrics }: Pick<Deps, 'log' | 'metrics'>,
+): Deps['providers'] {
   const { geminiApiKey: apiKey, geminiBaseUrl: baseUrl, geminiApiVersion: apiVersion } = provider
   const test = createSandboxProvider({ codec })
   if (apiKey === undefined) return { test }
@@ -304,6 +334,7 @@ function providersOf({ provider }: Config, codec: ImageCodec, log: Log): Deps['p
     ...(apiVersion === undefined ? {} : { apiVersion }),
     attemptTimeoutMs: provider.attemptTimeoutMs,
     log,
+    observer: observeCalls(metrics),
   })
   return { live, test }
 }
@@ -311,14 +342,19 @@ function providersOf({ provider }: Config, codec: ImageCodec, log: Log): Deps['p
 /** While Redis is lost the database counts; one that is embedded has one process, so memory will do. */
 async function openLimiter(
   { database, limits: { store }, redis }: Config,
-  { db, log }: Pick<Deps, 'db' | 'log'>,
+  { db, log, metrics }: Pick<Deps, 'db' | 'log' | 'metrics'>,
   opened: AsyncDisposableStack,
 ): Promise<RateLimiter> {
   if (store === 'memory') return createMemoryRateLimiter()
   if (store === 'postgres') return withGathering(createPostgresRateLimiter(db))
   const fallback =
     database.url === undefined ? createMemoryRateLimiter() : createPostgresRateLimiter(db)
-  const limiter = await createRedisRateLimiter({ url: redis.url ?? '', log, fallback })
+  const limiter = await createRedisRateLimiter({
+    url: redis.url ?? '',
+    log,
+    fallback,
+    onFallback: (store) => metrics.rateLimitFallbacks.inc({ store }),
+  })
   opened.defer(() => limiter.close())
   return withGathering(limiter)
 }
@@ -390,7 +426,7 @@ async function refuseUnreadableKeys(deps: Pick<Deps, 'db' | 'secrets'>): Promise
   )
 }
 
-function recoverRegularly(deps: Pick<Deps, 'db' | 'queue' | 'log'>): NodeJS.Timeout {
+function recoverRegularly(deps: Pick<Deps, 'db' | 'queue' | 'log' | 'metrics'>): NodeJS.Timeout {
   const recover = () =>
     recoverAbandoned(deps, { all: false }).catch((error: unknown) =>
       deps.log.error({ err: error }, 'recovery of abandoned generations failed'),

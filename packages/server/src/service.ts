@@ -1,20 +1,24 @@
+import type { FastifyInstance } from 'fastify'
 import { type AppOverrides, createApp } from './app.ts'
 import { BootError, type Config } from './config.ts'
-import { createHttpServer, type HttpServer, type Timeouts } from './http/server.ts'
+import { createMetricsServer } from './http/metrics-server.ts'
+import { createHttpServer, type HttpOptions, type HttpServer } from './http/server.ts'
 import { startWorkers } from './jobs/generations.ts'
 import { startWebhooks, type WebhookJob } from './jobs/webhooks.ts'
 import type { Deps } from './kernel/deps.ts'
 
-export interface ServiceOverrides extends AppOverrides {
-  readonly timeouts?: Partial<Timeouts>
-}
+export interface ServiceOverrides extends AppOverrides, Pick<HttpOptions, 'timeouts'> {}
 
 /** The app with its entrances. */
 export interface Service extends AsyncDisposable {
   readonly http: HttpServer
   readonly deps: Deps
-  /** Opens the port; resolves to the address of the service. */
+  /** Opens the ports; resolves to the address of the service. */
   listen(): Promise<string>
+  /** Where /metrics is; undefined where METRICS_PORT is unset. */
+  readonly metrics: FastifyInstance | undefined
+  /** From now on /readyz says no. */
+  drain(): void
   /** Ends what is in flight, then everything else. */
   close(): Promise<void>
 }
@@ -24,53 +28,89 @@ export async function createService(
   overrides: ServiceOverrides = {},
 ): Promise<Service> {
   const app = await createApp(config, overrides)
-  const http = await createHttpServer(app.deps, {
+  const { deps } = app
+  const { timeouts } = overrides
+  const http = await createHttpServer(deps, {
     trustProxy: config.server.trustProxy,
     corsOrigins: config.server.corsOrigins,
     docs: config.server.docs,
-    ...(overrides.timeouts === undefined ? {} : { timeouts: overrides.timeouts }),
+    ...(timeouts === undefined ? {} : { timeouts }),
   }).catch(async (error: unknown) => {
     await app.close()
     throw error
   })
+  const { metricsPort } = config.server
+  const metrics = metricsPort === undefined ? undefined : createMetricsServer(deps, http.state)
+  const drain = () => void (http.state.draining = true)
   const { workers: count } = config.jobs
   const workers = count === 0 ? undefined : startWorkers(app.deps, count)
   let webhooks: WebhookJob | undefined
   const close = async () => {
-    http.drain()
+    drain()
     await Promise.all([http.app.close(), workers?.stop(), webhooks?.stop()])
+    await metrics?.close()
     await app.close()
   }
   return {
     http,
-    deps: app.deps,
+    deps,
+    metrics,
     async listen() {
-      await app.setAddress(await openPort(http, config.server))
+      await openMetrics(deps, metrics, config)
+      const { host, port } = config.server
+      await app.setAddress(await openPort(http.app, 'PORT', host, port))
       // From now on the addresses of images are known.
       if (config.jobs.workers > 0) webhooks = startWebhooks(app.deps)
-      return app.deps.settings.publicUrl
+      return deps.settings.publicUrl
     },
+    drain,
     close,
     [Symbol.asyncDispose]: close,
   }
 }
 
-async function openPort({ app }: HttpServer, { host, port }: Config['server']): Promise<string> {
+/** Next to an embedded database there is one machine, whose figures are nobody else's business. */
+async function openMetrics(
+  deps: Pick<Deps, 'metrics'>,
+  server: FastifyInstance | undefined,
+  { server: { host, metricsPort }, database }: Config,
+): Promise<void> {
+  if (server === undefined || metricsPort === undefined) return
+  deps.metrics.watchProcess()
+  const own = database.url === undefined ? '127.0.0.1' : host
+  await openPort(server, 'METRICS_PORT', own, metricsPort)
+}
+
+type PortName = 'PORT' | 'METRICS_PORT'
+
+async function openPort(
+  app: FastifyInstance,
+  name: PortName,
+  host: string,
+  port: number,
+): Promise<string> {
   try {
     return await app.listen({ host, port })
   } catch (error) {
-    const why = whyNoPort((error as NodeJS.ErrnoException).code, host, port)
+    const why = whyNoPort((error as NodeJS.ErrnoException).code, name, host, port)
     throw why === undefined ? error : new BootError(why, { cause: error })
   }
 }
 
-function whyNoPort(code: string | undefined, host: string, port: number): string | undefined {
+const SAMPLES = { PORT: 3000, METRICS_PORT: 9090 } as const
+
+function whyNoPort(
+  code: string | undefined,
+  name: PortName,
+  host: string,
+  port: number,
+): string | undefined {
   if (code === 'EADDRINUSE') {
     const other = port === 65_535 ? port - 1 : port + 1
-    return `PORT ${port} is in use on ${host}; stop what uses it or choose another: PORT=${other}`
+    return `${name} ${port} is in use on ${host}; stop what uses it or choose another: ${name}=${other}`
   }
   if (code === 'EACCES') {
-    return `PORT ${port} on ${host} is not for this process; choose one above 1023: PORT=3000`
+    return `${name} ${port} on ${host} is not for this process; choose one above 1023: ${name}=${SAMPLES[name]}`
   }
   return undefined
 }

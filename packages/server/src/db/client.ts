@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kysely, PGliteDialect, PostgresDialect, sql, type Transaction } from 'kysely'
+import type { Pool } from 'pg'
+import {
+  Kysely,
+  type LogEvent,
+  PGliteDialect,
+  PostgresDialect,
+  sql,
+  type Transaction,
+} from 'kysely'
 import { hear, type Hearing, listen, type Unlisten } from './listen.ts'
 import { CHANNEL } from './notify.ts'
 import type { Database } from './schema.ts'
@@ -18,16 +26,28 @@ export interface DbHandle {
   readonly query: RawQuery
   /** Hears what is notified (`db/notify`) from when this resolves. Resolves to its end. */
   listen(hearing: Hearing): Promise<Unlisten>
+  /** Absent where there is but one session. */
+  readonly connections?: () => Connections
   close(): Promise<void>
 }
 
 export type RawQuery = (text: string, values?: unknown[]) => Promise<{ rows: unknown[] }>
+
+/** Of a pool, now. */
+export interface Connections {
+  readonly busy: number
+  readonly idle: number
+  /** Work that waits for one. */
+  readonly waiting: number
+}
 
 export interface DbLog {
   /** A connection broke outside a query; the pool replaces it. */
   onConnectionError(error: Error): void
   /** Each statement sent, for tests that count them. */
   onQuery?(statement: string): void
+  /** A statement failed, or found no connection. */
+  onFailure?(error: unknown): void
 }
 
 /** Milliseconds; Postgres only, PGlite honours none of them. */
@@ -77,10 +97,18 @@ export async function openPostgres(options: PostgresOptions, log: DbLog): Promis
   pool.on('error', log.onConnectionError)
   // A checked-out client that breaks emits its error on itself, which ends the process unheard.
   pool.on('connect', (client) => client.on('error', log.onConnectionError))
-  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }), ...queryLog(log) })
+  const told = { options: pool.options, connect: connectTo(pool, log), end: () => pool.end() }
+  const dialect = new PostgresDialect({ pool: told })
+  const db = new Kysely<Database>({ dialect, ...queryLog(log) })
+  const connections = () => ({
+    busy: pool.totalCount - pool.idleCount,
+    idle: pool.idleCount,
+    waiting: pool.waitingCount,
+  })
   return {
     db,
     engine: 'postgres',
+    connections,
     query: async (text, values) => {
       // Several statements have several results, of which the library wants the rows.
       const results: { rows: unknown[] } | { rows: unknown[] }[] = await pool.query(text, values)
@@ -92,6 +120,16 @@ export async function openPostgres(options: PostgresOptions, log: DbLog): Promis
         onError: log.onConnectionError,
       }),
     close: () => db.destroy(),
+  }
+}
+
+/** kysely tells of statements that fail, and not of those that find no connection. */
+const connectTo = (pool: Pool, log: DbLog) => async () => {
+  try {
+    return await pool.connect()
+  } catch (error) {
+    log.onFailure?.(error)
+    throw error
   }
 }
 
@@ -126,10 +164,12 @@ export async function openPglite(
   }
 }
 
-const queryLog = ({ onQuery }: DbLog) =>
-  onQuery === undefined
-    ? {}
-    : { log: (event: { query: { sql: string } }) => onQuery(event.query.sql) }
+const queryLog = ({ onQuery, onFailure }: DbLog) => ({
+  log(event: LogEvent) {
+    onQuery?.(event.query.sql)
+    if (event.level === 'error') onFailure?.(event.error)
+  },
+})
 
 /** Of a transaction that the database gave up for the sake of others. */
 const MAX_TRIES = 4
@@ -168,6 +208,21 @@ export const UNIQUE_VIOLATION = '23505'
 const SERIALIZATION_FAILURE = '40001'
 const DEADLOCK = '40P01'
 const GIVEN_UP = new Set([SERIALIZATION_FAILURE, DEADLOCK])
+
+/** What kind of failure it was, by the first letters of its SQLSTATE; bounded, for counting. */
+export function failureClass(error: unknown): string {
+  const state = sqlState(error)
+  if (state === undefined) return 'connection'
+  return FAILURE_CLASSES.find(([, states]) => states.test(state))?.[0] ?? 'other'
+}
+
+const FAILURE_CLASSES = [
+  ['connection', /^(08|57P)/],
+  ['timeout', /^(57014|55P03|25P03)/],
+  ['conflict', /^40/],
+  ['constraint', /^23/],
+  ['resources', /^(53|54|58)/],
+] as const
 
 const BROKEN_STATES = /^(08|57P0)/
 const BROKEN_ERRNOS = /^(ECONNRESET|EPIPE|ETIMEDOUT)$/

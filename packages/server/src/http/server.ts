@@ -15,8 +15,9 @@ import { endStreamsOnClose } from './events.ts'
 import { addImages } from './images.ts'
 import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
 import { addRateLimits } from './rate-limits.ts'
+import { addRequestMetrics } from './request-metrics.ts'
 import { addRest } from './rest.ts'
-import { addSystem } from './system.ts'
+import { addSystem, type Readiness } from './system.ts'
 import { addTrpc } from './trpc.ts'
 import { addUploadGate } from './uploads.ts'
 
@@ -50,8 +51,8 @@ export interface HttpServer {
   readonly app: FastifyInstance
   /** Every route with who may call it. */
   readonly routes: readonly RouteFacts[]
-  /** From now on /readyz says no. */
-  drain(): void
+  /** Shared with whatever else answers /readyz. */
+  readonly state: Readiness
 }
 
 const JSON_BODY_BYTES = 64 * 1024
@@ -105,11 +106,12 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   app.server.on('checkExpectation', (request, response) =>
     app.server.emit('request', request, response),
   )
-  const state = { draining: false }
+  const state: Readiness = { draining: false }
   const routes = watchRoutes(app)
   addSecurityHeaders(app, headers)
   addErrorHandlers(app)
   addAccessLog(app)
+  addRequestMetrics(app, deps.metrics)
   endSlowReaders(app, timeouts.reading)
   refuseWhenClosing(app)
   endStreamsOnClose(app)
@@ -124,7 +126,7 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   await addDocs(app, deps, { page: options.docs })
   const served = [...routes]
   addMethodNotAllowed(app, served, { preflight: options.corsOrigins.length > 0 })
-  return { app, routes: served, drain: () => void (state.draining = true) }
+  return { app, routes: served, state }
 }
 
 async function addCors(app: FastifyInstance, origins: readonly string[]): Promise<void> {

@@ -39,6 +39,6 @@ test('an answer is kept for a moment, but not whether the service is closing', a
   await later(2100)
   expect(await statuses()).toEqual([200, 200, 200])
   expect(check).toHaveBeenCalledTimes(2)
-  other.service.http.drain()
+  other.service.drain()
   expect(await statuses()).toEqual([503, 503, 503])
 })

@@ -9,8 +9,14 @@ const CHECK_TIMEOUT_MS = 2000
 
 type Check = () => Promise<void>
 
+/** What the process itself says of being ready. */
+export interface Readiness {
+  /** It still serves, and is about to end. */
+  draining: boolean
+}
+
 /** What an orchestrator asks. */
-export function addSystem(app: FastifyInstance, deps: Deps, state: { draining: boolean }): void {
+export function addSystem(app: FastifyInstance, deps: Deps, state: Readiness): void {
   const config = { policy: { kind: 'public' } } as const
   app.get('/healthz', { config }, async () => ({ status: 'ok' }))
 

@@ -9,6 +9,7 @@ import type { RateLimiter } from '../ports/rate-limiter.ts'
 import type { WebhookSender } from '../ports/webhook-sender.ts'
 import type { Background } from './background.ts'
 import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
 import type { Room } from './room.ts'
 import type { Secrets } from './secrets.ts'
 import type { Slots } from './slots.ts'
@@ -96,6 +97,7 @@ export interface Deps {
   readonly secrets: Secrets
   readonly background: Background
   readonly log: Log
+  readonly metrics: Metrics
   /** For durations, tokens and logs; stored times are the database's. */
   readonly now: () => Date
 }

@@ -3,6 +3,8 @@ export interface Room {
   /** Takes bytes; false, and nothing is taken, where there are not as many left. */
   take(bytes: number): boolean
   give(bytes: number): void
+  /** How many are taken now. */
+  taken(): number
 }
 
 export function createRoom(bytes: number): Room {
@@ -16,5 +18,6 @@ export function createRoom(bytes: number): Room {
     give(given) {
       left += given
     },
+    taken: () => bytes - left,
   }
 }

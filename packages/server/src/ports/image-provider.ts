@@ -83,3 +83,16 @@ export class ProviderError extends Error {
 export interface ImageProvider {
   generate(request: ImageRequest): Promise<ImageResult>
 }
+
+/** How a call ended; `refused`: it was never made. */
+export type CallOutcome = 'succeeded' | 'aborted' | 'refused' | ProviderErrorCode
+
+/** Hears of each single call to a provider, of which one picture may take several. */
+export interface CallObserver {
+  /** `seconds`: undefined where no call was made. */
+  onEnd(model: string, outcome: CallOutcome, seconds: number | undefined): void
+  /** A call failed with this code, and is made again. */
+  onRepeat(model: string, code: ProviderErrorCode): void
+  /** Calls to the model are kept back, or no longer. */
+  onBreaker(model: string, change: 'opened' | 'closed'): void
+}

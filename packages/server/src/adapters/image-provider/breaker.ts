@@ -1,5 +1,6 @@
 import type { BaseLogger } from 'pino'
 import {
+  type CallObserver,
   type ImageProvider,
   ProviderError,
   type ProviderErrorCode,
@@ -8,6 +9,7 @@ import { CircuitBreaker } from './circuit-breaker.ts'
 
 export interface BreakerOptions {
   readonly log: Pick<BaseLogger, 'warn'>
+  readonly observer?: CallObserver
   /** Milliseconds of a clock that never goes back; default `performance.now`. */
   readonly now?: () => number
 }
@@ -20,7 +22,7 @@ const OUTAGES: ReadonlySet<ProviderErrorCode> = new Set([
 
 /** Refuses calls to a model that keeps failing, each model by itself. */
 export function withBreaker(provider: ImageProvider, options: BreakerOptions): ImageProvider {
-  const { log, now = () => performance.now() } = options
+  const { log, observer, now = () => performance.now() } = options
   const breakers = new Map<string, CircuitBreaker>()
   return {
     async generate(request) {
@@ -28,10 +30,15 @@ export function withBreaker(provider: ImageProvider, options: BreakerOptions): I
       const breaker = breakers.get(model) ?? new CircuitBreaker(now)
       breakers.set(model, breaker)
       const permit = breaker.admit()
-      if (permit === undefined) throw refusal(breaker)
+      if (permit === undefined) {
+        observer?.onEnd(model, 'refused', undefined)
+        throw refusal(breaker)
+      }
       const report = (failed: boolean) => {
         const change = breaker.report(permit, failed)
-        if (change !== undefined) log.warn({ model }, `the provider's circuit breaker ${change}`)
+        if (change === undefined) return
+        log.warn({ model }, `the provider's circuit breaker ${change}`)
+        observer?.onBreaker(model, change)
       }
       try {
         const result = await provider.generate(request)

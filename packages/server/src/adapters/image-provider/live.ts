@@ -2,6 +2,7 @@ import type { BaseLogger } from 'pino'
 import type { ImageProvider } from '../../ports/image-provider.ts'
 import { withBreaker, type BreakerOptions } from './breaker.ts'
 import { createGeminiProvider, type GeminiOptions } from './gemini.ts'
+import { withObserver } from './observe.ts'
 import { withRepeats, type RepeatOptions } from './repeat.ts'
 
 export type LiveOptions = GeminiOptions &
@@ -10,4 +11,4 @@ export type LiveOptions = GeminiOptions &
 
 /** Google Gemini as live keys meet it: each attempt passes the breaker, failures are repeated. */
 export const createLiveProvider = (options: LiveOptions): ImageProvider =>
-  withRepeats(withBreaker(createGeminiProvider(options), options), options)
+  withRepeats(withBreaker(withObserver(createGeminiProvider(options), options), options), options)

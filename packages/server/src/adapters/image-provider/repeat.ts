@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { BaseLogger } from 'pino'
 import {
   addTokens,
+  type CallObserver,
   type ImageProvider,
   type ImageRequest,
   type ImageResult,
@@ -13,6 +14,7 @@ import { isTimeout } from './is-timeout.ts'
 
 export interface RepeatOptions {
   readonly log: Pick<BaseLogger, 'warn'>
+  readonly observer?: CallObserver
   /** Waits; rejects as soon as the signal aborts. Default: a timer. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>
   /** 0 to 1; default `Math.random`. */
@@ -54,6 +56,7 @@ async function generate(
       if (repeats >= allowance || !fits(pauseMs, request)) throw ended
       const note = { code: error.code, attempt: repeats + 1, pauseMs, model: request.model.id }
       options.log.warn(note, 'a call to the provider failed and is repeated')
+      options.observer?.onRepeat(request.model.id, error.code)
       await pause(pauseMs, request, options).catch((reason: unknown) => {
         throw isTimeout(reason) ? ended : reason
       })

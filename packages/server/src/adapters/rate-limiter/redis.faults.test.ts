@@ -18,11 +18,13 @@ describe.skipIf(!HAS_REDIS)('the limiter in a faulty Redis (needs redis-server)'
   let redis: RedisServer
   let limiter: RedisRateLimiter
   let logs: string[]
+  let counters: string[]
   let opened: RedisRateLimiter[]
   let fallback: Pick<PostgresRateLimiter, 'consume'>
   beforeEach(async () => {
     redis = await startRedis()
     logs = []
+    counters = []
     opened = []
     fallback = createPostgresRateLimiter(database.handle.db)
     limiter = await open()
@@ -39,6 +41,7 @@ describe.skipIf(!HAS_REDIS)('the limiter in a faulty Redis (needs redis-server)'
     const made = await createRedisRateLimiter({
       url,
       fallback: { consume: (...call) => fallback.consume(...call), sweep: async () => 0 },
+      onFallback: (store) => void counters.push(store),
       log: { info: note, warn: note },
       // Long enough for a busy machine, which is no fault of the server.
       commandTimeoutMs,
@@ -65,6 +68,17 @@ describe.skipIf(!HAS_REDIS)('the limiter in a faulty Redis (needs redis-server)'
     expect
       .poll(async () => (await consume(rule(1), 1), transitions().at(-1)), { timeout: 10_000 })
       .toBe(FOUND)
+
+  it('tells of each call who counted it in its place', async () => {
+    await consume(rule(5), 2)
+    expect(counters).toEqual([])
+    await redis.kill()
+    await consume(rule(5), 1)
+    await consume(rule(5, { strict: true }), 1)
+    fallback = { consume: () => Promise.reject(new Error('the database is lost too')) }
+    await consume(rule(5), 1)
+    expect(counters).toEqual(['fallback', 'process', 'process'])
+  })
 
   it('goes on from what it saw when Redis is killed, and returns to it', async () => {
     const hundred = rule(100)

@@ -14,6 +14,8 @@ export interface RedisRateLimiterOptions extends RedisLinkOptions {
       seen?: Count,
     ): Promise<RateLimitResult>
   }
+  /** Hears who counts in place of Redis. */
+  readonly onFallback?: (store: 'fallback' | 'process') => void
 }
 
 export interface RedisRateLimiter extends RateLimiter {
@@ -27,7 +29,7 @@ export interface RedisRateLimiter extends RateLimiter {
 export async function createRedisRateLimiter(
   options: RedisRateLimiterOptions,
 ): Promise<RedisRateLimiter> {
-  const { fallback } = options
+  const { fallback, onFallback } = options
   const link = await createRedisLink(options)
   const local = createLocalShare()
   const counter = new RateLimiterRedis({
@@ -46,13 +48,20 @@ export async function createRedisRateLimiter(
     return { count: consumedPoints, resetMs: msBeforeNext }
   }
 
+  const consumeAlone = (rule: RateLimitRule, subject: string, calls: number) => {
+    onFallback?.('process')
+    return local.consume(rule, subject, calls)
+  }
+
   const consumeWithout = async (rule: RateLimitRule, subject: string, calls: number) => {
-    if (rule.strict === true) return local.consume(rule, subject, calls)
+    if (rule.strict === true) return consumeAlone(rule, subject, calls)
     try {
-      return await fallback.consume(rule, subject, calls, await local.recall(rule, subject))
+      const result = await fallback.consume(rule, subject, calls, await local.recall(rule, subject))
+      onFallback?.('fallback')
+      return result
     } catch {
       // Who cannot reach the database hears of it from every other statement.
-      return local.consume(rule, subject, calls)
+      return consumeAlone(rule, subject, calls)
     }
   }
 

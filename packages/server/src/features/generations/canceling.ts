@@ -5,6 +5,7 @@ import type { Deps } from '../../kernel/deps.ts'
 import { uuidOf } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import * as auth from '../auth/auth.service.ts'
+import { countEnd } from './counting.ts'
 import { giveBack } from './ending.ts'
 import { cancel as setCanceled, findGeneration, type GenerationRow } from './generations.repo.ts'
 import { render } from './render.ts'
@@ -15,24 +16,29 @@ import { visibleTo } from './visible.ts'
  * calls. One that is canceled already is answered as it is.
  */
 export async function cancel(
-  deps: Pick<Deps, 'db' | 'objectStore' | 'settings'>,
+  deps: Pick<Deps, 'db' | 'objectStore' | 'settings' | 'log' | 'metrics'>,
   principal: Principal,
   id: string,
 ): Promise<Generation> {
-  const row = await transaction(deps.db, async (tx): Promise<GenerationRow> => {
+  const { found: row, canceled } = await transaction(deps.db, async (tx) => {
     // First, in the order in which a deletion locks.
     if (!(await auth.hold(tx, principal.userId))) throw new AppError('not_found')
     const found = await findGeneration(tx, visibleTo(principal), uuidOf(id))
     if (found === undefined) throw new AppError('not_found')
     const canceled = await setCanceled(tx, found.id)
     if (canceled !== undefined) await giveBack(tx, canceled)
-    return canceled ?? found
+    return { found, canceled }
   })
-  // What was read before it ended meanwhile.
-  const now = row.status === 'canceled' ? row : await read(deps, principal, row.id)
+  if (canceled !== undefined) countEnd(deps, canceled, upstreamOf(row))
+  // One that had ended, or ended meanwhile.
+  const now = canceled ?? (await read(deps, principal, row.id))
   if (now.status !== 'canceled') throw new AppError('not_cancelable')
   return render(deps, now, [], 'address')
 }
+
+/** An abort does not stop the provider's bill. */
+const upstreamOf = ({ status, reserved_micros }: GenerationRow): number =>
+  status === 'running' ? reserved_micros : 0
 
 async function read(
   { db }: Pick<Deps, 'db'>,

@@ -20,6 +20,7 @@ import { expireRecords } from './idempotency.repo.ts'
 import { deleteKept } from './kept-images.repo.ts'
 import type { Job, Made } from './making.ts'
 import { tell } from './telling.ts'
+import { countEnd } from './counting.ts'
 import { addUsage } from './tokens.ts'
 import { warningsOfResult } from './warnings.ts'
 
@@ -31,7 +32,7 @@ export interface Ended {
   isOurs: boolean
 }
 
-type EndDeps = Pick<Deps, 'urgentDb' | 'settings' | 'log'>
+type EndDeps = Pick<Deps, 'urgentDb' | 'settings' | 'log' | 'metrics'>
 
 /** Milliseconds between the tries to end a generation while the database fails. */
 const END_RETRIES_MS = [100, 500, 2000]
@@ -42,26 +43,16 @@ const END_RETRIES_MS = [100, 500, 2000]
  */
 export async function endSurely(deps: EndDeps, job: Job, made: Made): Promise<Ended | undefined> {
   const ended = await surely(deps, job, () => end(deps, job, made))
-  if (ended !== undefined) tellExcess(deps, ended)
+  if (ended !== undefined) countEnd(deps, ended.row, upstreamCost(job, made))
   return ended
-}
-
-/** The actual price is charged all the same; an estimate that is often too low lets limits slip. */
-function tellExcess({ log }: Pick<Deps, 'log'>, { row }: Ended): void {
-  const { id: generation, cost_micros, reserved_micros } = row
-  if (cost_micros <= reserved_micros) return
-  log.warn(
-    { generation, reserved_micros, cost_micros },
-    'a generation cost more than was set aside for it',
-  )
 }
 
 /**
  * Ends it as failed; one whose end cannot be written is ended once its lease has run out. When the
  * database is what failed, the caller has waited long enough: then it is tried once.
  */
-export function endFailed(
-  deps: Pick<Deps, 'urgentDb' | 'log'>,
+export async function endFailed(
+  deps: Pick<Deps, 'urgentDb' | 'log' | 'metrics'>,
   job: Job,
   made: Made,
   error: AppError,
@@ -70,8 +61,10 @@ export function endFailed(
     transaction(deps.urgentDb, async (tx) => {
       const failed = await fail(tx, runOf(job), storedOf(error), upstreamCost(job, made))
       if (failed !== undefined) await giveBack(tx, failed)
+      return failed
     })
-  return isDatabaseTrouble(error.cause) ? write() : surely(deps, job, write)
+  const failed = await (isDatabaseTrouble(error.cause) ? write() : surely(deps, job, write))
+  if (failed !== undefined) countEnd(deps, failed, upstreamCost(job, made))
 }
 
 async function surely<T>(
@@ -147,17 +140,21 @@ const eventsOf = ({ text }: GenerationRow, count: number): NewEvent[] => [
 ]
 
 /** Ends one whose process died, unless that renewed its lease after all; true when it was ended. */
-export const abandon = (
-  deps: Pick<Deps, 'db'>,
+export async function abandon(
+  deps: Pick<Deps, 'db' | 'log' | 'metrics'>,
   run: Run,
   error: StoredError,
   options: Abandoned,
-): Promise<boolean> =>
-  transaction(deps.db, async (tx) => {
+): Promise<boolean> {
+  const row = await transaction(deps.db, async (tx) => {
     const failed = await failAbandoned(tx, run, error, options)
     if (failed !== undefined) await giveBack(tx, failed)
-    return failed !== undefined
+    return failed
   })
+  // What the provider may bill for an attempt of which nothing is known.
+  if (row !== undefined) countEnd(deps, row, row.reserved_micros)
+  return row !== undefined
+}
 
 /** Gives back what a generation that ended without a picture had set aside, and tells of its end. */
 export async function giveBack(tx: Tx, row: GenerationRow): Promise<void> {
@@ -191,15 +188,18 @@ const reservationOf = (row: GenerationRow): Reservation => ({
 })
 
 /** Ends one that was set running and for which nothing was asked of the provider. */
-export const endUnbegun = (
-  deps: Pick<Deps, 'urgentDb'>,
+export async function endUnbegun(
+  deps: Pick<Deps, 'urgentDb' | 'log' | 'metrics'>,
   run: Run,
   error: AppError,
-): Promise<void> =>
-  transaction(deps.urgentDb, async (tx) => {
-    const failed = await fail(tx, run, storedOf(error), 0)
-    if (failed !== undefined) await giveBack(tx, failed)
+): Promise<void> {
+  const failed = await transaction(deps.urgentDb, async (tx) => {
+    const row = await fail(tx, run, storedOf(error), 0)
+    if (row !== undefined) await giveBack(tx, row)
+    return row
   })
+  if (failed !== undefined) countEnd(deps, failed, 0)
+}
 
 /** What the provider has or may have billed us, failed attempts included, in micro-dollars. */
 const upstreamCost = ({ paid }: Job, made: Made): number =>

@@ -26,7 +26,7 @@ import { ClaimedMeanwhile, start } from './starting.ts'
 import { waitForEnd } from './waiting.ts'
 
 export type GenerateDeps = RunDeps &
-  Pick<Deps, 'providers' | 'room' | 'catalogue' | 'queue' | 'slots' | 'background'>
+  Pick<Deps, 'providers' | 'room' | 'catalogue' | 'queue' | 'notifier' | 'slots' | 'background'>
 
 /** What the entrance knows of a call, and wants to hear of it. */
 export interface Call {

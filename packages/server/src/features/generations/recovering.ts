@@ -12,7 +12,7 @@ import {
 import { putBack } from './taking.ts'
 import { tell } from './telling.ts'
 
-type RecoverDeps = Pick<Deps, 'db' | 'queue' | 'log'>
+type RecoverDeps = Pick<Deps, 'db' | 'queue' | 'log' | 'metrics'>
 
 /** Before a run that a process has left is begun again. */
 const AGAIN_SECONDS = 1

@@ -8,7 +8,7 @@ import { type Job, type Made, make, unrepeatable } from './making.ts'
 
 export type RunDeps = Pick<
   Deps,
-  'db' | 'urgentDb' | 'objectStore' | 'codec' | 'settings' | 'leases' | 'notifier' | 'log'
+  'db' | 'urgentDb' | 'objectStore' | 'codec' | 'settings' | 'leases' | 'log' | 'metrics'
 >
 
 export const newRun = (): HeldRun => ({ owner: newUuid(), canceled: new AbortController() })

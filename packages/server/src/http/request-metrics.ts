@@ -1,0 +1,25 @@
+import { finished } from 'node:stream'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Metrics } from '../kernel/metrics.ts'
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+/** Counts each request by its route, also one whose client did not wait for the answer. */
+export function addRequestMetrics(app: FastifyInstance, metrics: Metrics): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const labels = labelsOf(request)
+    const stop = metrics.httpSeconds.startTimer(labels)
+    finished(reply.raw, (error) => {
+      const status = error ? 'aborted' : `${Math.floor(reply.raw.statusCode / 100)}xx`
+      metrics.httpRequests.inc({ ...labels, status })
+      stop()
+    })
+    done()
+  })
+}
+
+/** The pattern of the route, never the path: each label would be kept for ever. */
+const labelsOf = ({ method, routeOptions }: FastifyRequest) => ({
+  method: METHODS.has(method) ? method : 'other',
+  route: routeOptions.url ?? 'none',
+})
