@@ -7,7 +7,8 @@ import { startWorkers } from './jobs/generations.ts'
 import { startWebhooks, type WebhookJob } from './jobs/webhooks.ts'
 import type { Deps } from './kernel/deps.ts'
 
-export interface ServiceOverrides extends AppOverrides, Pick<HttpOptions, 'timeouts'> {}
+export interface ServiceOverrides
+  extends AppOverrides, Pick<HttpOptions, 'timeouts' | 'inFlight'> {}
 
 /** The app with its entrances. */
 export interface Service extends AsyncDisposable {
@@ -29,12 +30,13 @@ export async function createService(
 ): Promise<Service> {
   const app = await createApp(config, overrides)
   const { deps } = app
-  const { timeouts } = overrides
+  const { timeouts, inFlight } = overrides
   const http = await createHttpServer(deps, {
     trustProxy: config.server.trustProxy,
     corsOrigins: config.server.corsOrigins,
     docs: config.server.docs,
     ...(timeouts === undefined ? {} : { timeouts }),
+    ...(inFlight === undefined ? {} : { inFlight }),
   }).catch(async (error: unknown) => {
     await app.close()
     throw error

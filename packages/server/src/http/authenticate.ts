@@ -6,6 +6,7 @@ import { AppError } from '../kernel/app-error.ts'
 import type { Deps } from '../kernel/deps.ts'
 import type { Principal } from '../kernel/principal.ts'
 import { chargeBadCredential, chargePrincipal } from './charge.ts'
+import { countAccount } from './overload.ts'
 import { queryOf } from './query.ts'
 
 const BEARER = /^bearer ([^\s,]+)$/i
@@ -33,6 +34,7 @@ async function readPrincipal(deps: Deps, request: FastifyRequest): Promise<Princ
     if (isKey) keys.noteRefusal(deps, credential)
     throw new AppError(isKey ? 'invalid_api_key' : 'invalid_token')
   }
+  countAccount(request, deps, principal.userId)
   await chargePrincipal(deps, request, principal)
   return principal
 }

@@ -4,6 +4,7 @@ import type { Deps } from '../kernel/deps.ts'
 import { authenticate } from './authenticate.ts'
 import { admitCall } from './charge.ts'
 import { accept, deliveryOf } from './delivery.ts'
+import { startWaiting } from './overload.ts'
 
 /** The context of one HTTP request, the same for REST and tRPC. */
 export function createContext(deps: Deps, request: FastifyRequest, reply: FastifyReply): Context {
@@ -18,6 +19,7 @@ export function createContext(deps: Deps, request: FastifyRequest, reply: Fastif
     setHeader: (name, value) => void reply.header(name, value),
     delivery: deliveryOf(request),
     setAccepted: () => accept(request, reply),
+    startWaiting: () => startWaiting(request),
   }
 }
 

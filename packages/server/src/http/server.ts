@@ -14,6 +14,7 @@ import { addSecurityHeaders, responseHeaders } from './headers.ts'
 import { endStreamsOnClose } from './events.ts'
 import { addImages } from './images.ts'
 import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
+import { addOverloadGate, type InFlight } from './overload.ts'
 import { addRateLimits } from './rate-limits.ts'
 import { addRequestMetrics } from './request-metrics.ts'
 import { addRest } from './rest.ts'
@@ -30,6 +31,8 @@ export interface HttpOptions {
   readonly timeouts?: Partial<Timeouts>
   /** Bytes of all uploads at once; tests lower it. */
   readonly uploadsInFlightBytes?: number
+  /** Requests at once; tests lower them. */
+  readonly inFlight?: Partial<InFlight>
 }
 
 /** Milliseconds that a client may take. */
@@ -116,6 +119,7 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   refuseWhenClosing(app)
   endStreamsOnClose(app)
   if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
+  addOverloadGate(app, deps, options.inFlight)
   addBodyParsing(app, deps, timeouts)
   addUploadGate(app, deps, options.uploadsInFlightBytes)
   addRateLimits(app, deps)

@@ -22,4 +22,6 @@ export interface Context {
   readonly delivery: Delivery
   /** The answer over REST is 202: what it tells of goes on. */
   setAccepted(): void
+  /** Says that the request now only waits for a generation, so that others may be let in to work. */
+  startWaiting(): void
 }

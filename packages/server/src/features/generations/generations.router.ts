@@ -36,6 +36,7 @@ export const generateProcedure = scopedProcedure('generate')
       idempotencyKey: ctx.header('idempotency-key'),
       delivery: ctx.delivery,
       onCommitted: (id) => {
+        ctx.startWaiting()
         ctx.setHeader('x-generation-id', id)
         ctx.setHeader('location', ctx.locationOf(`/v1/generations/${id}`))
       },
