@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { type AppOverrides, createApp } from './app.ts'
 import { BootError, type Config } from './config.ts'
+import { releaseLeases } from './features/generations/generations.service.ts'
 import { createMetricsServer } from './http/metrics-server.ts'
 import { createHttpServer, type HttpOptions, type HttpServer } from './http/server.ts'
 import { startWorkers } from './jobs/generations.ts'
@@ -18,11 +20,17 @@ export interface Service extends AsyncDisposable {
   listen(): Promise<string>
   /** Where /metrics is; undefined where METRICS_PORT is unset. */
   readonly metrics: FastifyInstance | undefined
-  /** From now on /readyz says no. */
+  /** From now on /readyz says no, and each answer closes its connection. */
   drain(): void
+  /** Closes the port; resolves when nothing is at work any more, whoever waits for it. */
+  finish(): Promise<void>
+  /** Leaves what still runs here to other processes. */
+  release(): Promise<void>
   /** Ends what is in flight, then everything else. */
   close(): Promise<void>
 }
+
+const POLL_MS = 50
 
 export async function createService(
   config: Config,
@@ -43,13 +51,21 @@ export async function createService(
   })
   const { metricsPort } = config.server
   const metrics = metricsPort === undefined ? undefined : createMetricsServer(deps, http.state)
-  const drain = () => void (http.state.draining = true)
   const { workers: count } = config.jobs
   const workers = count === 0 ? undefined : startWorkers(app.deps, count)
   let webhooks: WebhookJob | undefined
-  const close = async () => {
+  const drain = () => {
+    http.state.draining = true
+    // Others take what waits.
+    void workers?.stop()
+  }
+  const finish = async () => {
     drain()
     await Promise.all([http.app.close(), workers?.stop(), webhooks?.stop()])
+    while (deps.leases.held.size > 0) await sleep(POLL_MS)
+  }
+  const close = async () => {
+    await finish()
     await metrics?.close()
     await app.close()
   }
@@ -66,6 +82,8 @@ export async function createService(
       return deps.settings.publicUrl
     },
     drain,
+    finish,
+    release: () => releaseLeases(deps),
     close,
     [Symbol.asyncDispose]: close,
   }

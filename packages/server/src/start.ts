@@ -6,8 +6,9 @@ import { BootError } from './config.ts'
 try {
   const config = readConfig({
     storageFallback: 'disk',
-    // Leaves the screen to the lines below; LOG_LEVEL=info shows every request.
-    defaults: { LOG_LEVEL: 'warn' },
+    // Leaves the screen to the lines below; LOG_LEVEL=info shows every request. And Ctrl-C ends it
+    // without a pause: there is no load balancer that has to notice.
+    defaults: { LOG_LEVEL: 'warn', DRAIN_DELAY: '0' },
   })
   await serve(config, (url) => printBanner(config, url, (line) => console.log(line)))
 } catch (error) {

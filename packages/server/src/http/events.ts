@@ -11,7 +11,10 @@ const HEARTBEAT_MS = 15_000
 /** How soon a client whose connection broke comes back. */
 const RETRY_MS = 1000
 
-/** Ends the streams of a server that closes; their clients go on elsewhere from the last event. */
+/**
+ * Ends the streams of a server that closes; their clients go on elsewhere from the last event. What
+ * runs here is told to its end, for which the process waits anyway.
+ */
 const closing = new WeakMap<FastifyInstance['server'], AbortController>()
 
 export function endStreamsOnClose(app: FastifyInstance): void {
@@ -31,9 +34,10 @@ export async function sendEvents(
   const after = lastEventOf(request)
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort())
-  const closed = closing.get(request.server.server)?.signal
+  const id = uuidOf(generationId)
+  const closed = deps.leases.held.has(id) ? undefined : closing.get(request.server.server)?.signal
   const signal = closed === undefined ? gone.signal : AbortSignal.any([gone.signal, closed])
-  const events = follow(deps, principal, uuidOf(generationId), after, signal)
+  const events = follow(deps, principal, id, after, signal)
   await reply
     .type('text/event-stream; charset=utf-8')
     .header('cache-control', 'no-store')

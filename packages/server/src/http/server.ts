@@ -116,6 +116,7 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   addAccessLog(app)
   addRequestMetrics(app, deps.metrics)
   endSlowReaders(app, timeouts.reading)
+  closeWhenDraining(app, state)
   refuseWhenClosing(app)
   endStreamsOnClose(app)
   if (options.corsOrigins.length > 0) await addCors(app, options.corsOrigins)
@@ -177,6 +178,14 @@ function addAccessLog(app: FastifyInstance): void {
       'request',
     )
     done()
+  })
+}
+
+/** Who asks again asks another process: a load balancer, and a client that keeps connections. */
+function closeWhenDraining(app: FastifyInstance, state: Readiness): void {
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (state.draining) reply.header('connection', 'close')
+    done(null, payload)
   })
 }
 

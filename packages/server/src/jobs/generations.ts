@@ -17,6 +17,9 @@ export interface Workers {
 export function startWorkers(deps: Deps, count: number): Workers {
   const stopped = new AbortController()
   const { signal } = stopped
+  const stopping = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
   const running = new Set<Promise<void>>()
   let wake = () => {}
   let hasNews = true
@@ -44,7 +47,7 @@ export function startWorkers(deps: Deps, count: number): Workers {
   const loop = async () => {
     while (!signal.aborted) {
       try {
-        if (running.size >= count) await Promise.race(running)
+        if (running.size >= count) await Promise.race([...running, stopping])
         else if (!(await begin())) await rest(LOOK_MS)
       } catch (error) {
         deps.log.warn({ err: error }, 'the queue could not be read')
@@ -57,7 +60,6 @@ export function startWorkers(deps: Deps, count: number): Workers {
     async stop() {
       unsubscribe()
       stopped.abort()
-      wake()
       await looping
       await Promise.all(running)
     },

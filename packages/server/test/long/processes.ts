@@ -13,7 +13,7 @@ export interface Running extends AsyncDisposable {
 
 /** The service as a process of its own, with nothing of this one's environment. */
 export const startServer = (env: Readonly<Record<string, string>>): Promise<Running> =>
-  start(['packages/server/src/main.ts', 'serve'], /listens on (\S+)/, env)
+  start(['packages/server/src/main.ts', 'serve'], /listens on (\S+)/, { DRAIN_DELAY: '0', ...env })
 
 /** Answers are real pictures with signatures of this many characters on the picture and the text. */
 export const startProvider = (signatureChars: number): Promise<Running> =>

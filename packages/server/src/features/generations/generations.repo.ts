@@ -323,6 +323,22 @@ export async function renewLeases(db: Db, { held, seconds }: Leases): Promise<vo
     .execute()
 }
 
+/** Ends the leases of what a process runs, so that another may take it over. */
+export async function endLeases(db: Db, { held }: Leases): Promise<void> {
+  if (held.size === 0) return
+  await db
+    .updateTable('generations')
+    .set({ lease_expires_at: sql<Date>`now()` })
+    .where('id', 'in', [...held.keys()])
+    .where(
+      'lease_owner',
+      'in',
+      [...held.values()].map(({ owner }) => owner),
+    )
+    .where('status', '=', 'running')
+    .execute()
+}
+
 /** Which runs count as left: `all`, or those past their lease. */
 export interface Abandoned {
   all: boolean

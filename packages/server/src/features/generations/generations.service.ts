@@ -12,6 +12,7 @@ import { deleteOldEvents } from './events.repo.ts'
 import {
   deleteGeneration,
   deleteGenerationsOfUser,
+  endLeases,
   findGeneration,
   type GenerationRow,
   lockGeneration,
@@ -79,6 +80,16 @@ const toDate = (time: string): Date => new Date(time)
 /** Keeps what this process runs from being taken for abandoned. */
 export async function renew({ leaseDb, leases }: Pick<Deps, 'leaseDb' | 'leases'>): Promise<void> {
   if (leases.held.size > 0) await renewLeases(leaseDb, leases)
+}
+
+/** Leaves all that this process runs to others, for one that is about to end. */
+export async function releaseLeases({
+  urgentDb,
+  leases,
+}: Pick<Deps, 'urgentDb' | 'leases'>): Promise<void> {
+  // First, or the next renewal would take them back.
+  leases.held.clear()
+  await endLeases(urgentDb, leases)
 }
 
 /** Removes a generation that has ended, with its prompt and images; the ledger stays. */
