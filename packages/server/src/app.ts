@@ -304,6 +304,7 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   urlTtlSeconds: config.images.urlTtlSeconds,
   inlineRetentionSeconds: config.images.inlineRetentionSeconds,
   maxUploadBytes: config.images.maxUploadBytes,
+  maxStoredBytes: config.images.maxStoredBytes ?? null,
   upstreamTimeoutMs: config.provider.totalTimeoutMs,
   syncTimeoutMs: config.jobs.syncTimeoutMs,
   queueMax: config.jobs.queueMax,

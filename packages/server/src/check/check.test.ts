@@ -11,7 +11,8 @@ import * as webhooks from '../features/webhooks/webhooks.service.ts'
 import { type ImageProvider, ProviderError } from '../ports/image-provider.ts'
 import { type CheckOptions, findViolations } from './check.ts'
 
-const TABLES = sql`spending, usage, usage_days, idempotency_keys, images, generations,
+// Triggers count stored bytes again as the images come back.
+const TABLES = sql`spending, usage, usage_days, idempotency_keys, stored_bytes, images, generations,
   webhook_attempts, webhook_deliveries, webhooks, webhook_secrets`
 const OTHER = '01890000-0000-7000-8000-000000000001'
 
@@ -370,6 +371,8 @@ describe('finds what was planted in the rows:', () => {
       sql`update usage_days set key_id = ${OTHER}
       where key_id is null`,
     ],
+    ['I9', 'a stored byte too many', 'images have', sql`update stored_bytes set bytes = bytes + 1`],
+    ['I9', 'a counter that is missing', 'bytes is 0', sql`delete from stored_bytes`],
   ])('%s, %s', async (invariant, _planted, what, plant) => {
     await run(plant)
     const found = { invariant, what: expect.stringContaining(what) }

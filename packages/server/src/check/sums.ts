@@ -84,4 +84,19 @@ const days: Search = {
       or sum(output_tokens) <> 0 or sum(cost_micros) <> 0`,
 }
 
-export const searchesOfSums: readonly Search[] = [counters, monthOfReservation, days]
+const stored: Search = {
+  invariant: 'I9',
+  statement: sql`
+    with both_sides as (
+      select user_id, bytes as counted, 0 as held from stored_bytes
+      union all
+      select user_id, 0, bytes from images where freed_at is null
+    )
+    select 'its counter of stored bytes is ' || sum(counted) || ', and its images have ' || sum(held) as what,
+      array[user_id::text] as ids
+    from both_sides
+    group by user_id
+    having sum(counted) <> sum(held)`,
+}
+
+export const searchesOfSums: readonly Search[] = [counters, monthOfReservation, days, stored]

@@ -10,6 +10,7 @@ export const INVARIANTS = {
   I6: 'an idempotency key stands for one generation while its record lives',
   I7: 'each end of a generation has one delivery to each endpoint that is told of it, under one id',
   I8: "the usage of a day is the sum of the ledger's rows",
+  I9: 'the counter of stored bytes is the sum of the images that hold some',
 } as const
 export type Invariant = keyof typeof INVARIANTS
 

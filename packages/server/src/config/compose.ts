@@ -47,6 +47,7 @@ export function compose(
       urlTtlSeconds: v.URL_TTL,
       inlineRetentionSeconds: v.INLINE_RETENTION,
       maxUploadBytes: v.MAX_UPLOAD_BYTES,
+      maxStoredBytes: v.MAX_STORED_BYTES_PER_ACCOUNT,
     },
     jobs: {
       syncTimeoutMs: v.SYNC_TIMEOUT,

@@ -70,12 +70,22 @@ export const seconds = (min: number, max: number) =>
 export const milliseconds = (minSeconds: number, maxSeconds: number) =>
   seconds(minSeconds, maxSeconds).transform((value) => value * 1000)
 
-const BYTES = { '': 1, B: 1, kB: 1e3, KB: 1e3, MB: 1e6, KiB: 2 ** 10, MiB: 2 ** 20 } as const
+const BYTES = {
+  '': 1,
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+} as const
 
-/** Bytes: `33554432`, `32MiB`, `75MB`. */
+/** Bytes: `33554432`, `32MiB`, `75MB`, `5GiB`. */
 export const bytes = (min: number, max: number) =>
   field((text) => {
-    const [, digits, unit] = /^(\d{1,12}) ?(B|kB|KB|MB|KiB|MiB|)$/.exec(text) ?? []
+    const [, digits, unit] = /^(\d{1,12}) ?(B|kB|KB|MB|GB|KiB|MiB|GiB|)$/.exec(text) ?? []
     const value =
       digits === undefined ? Number.NaN : Number(digits) * BYTES[unit as keyof typeof BYTES]
     return value >= min && value <= max

@@ -59,6 +59,8 @@ export interface Config {
     readonly urlTtlSeconds: number
     readonly inlineRetentionSeconds: number
     readonly maxUploadBytes: number
+    /** Per account; unset: none. */
+    readonly maxStoredBytes: number | undefined
   }
   readonly jobs: {
     readonly syncTimeoutMs: number

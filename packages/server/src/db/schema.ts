@@ -188,7 +188,15 @@ export interface ImagesTable {
   sha256: string
   /** End of an inline image's retention. */
   expires_at: Date | null
+  /** When its bytes stopped to count, since its retention was over. */
+  freed_at: Date | null
   created_at: CreatedAt
+}
+
+/** Sum of an account's images that are not freed; triggers on `images` keep it. */
+export interface StoredBytesTable {
+  user_id: string
+  bytes: number
 }
 
 /** The ledger: rows are added, never changed. */
@@ -384,6 +392,7 @@ export interface Database {
   generation_events: GenerationEventsTable
   input_images: InputImagesTable
   images: ImagesTable
+  stored_bytes: StoredBytesTable
   usage: UsageTable
   spending: SpendingTable
   usage_days: UsageDaysTable

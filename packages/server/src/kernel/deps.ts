@@ -25,6 +25,8 @@ export interface Settings {
   readonly inlineRetentionSeconds: number
   /** Decoded bytes of all images that one request may bring. */
   readonly maxUploadBytes: number
+  /** Bytes of images that an account may have stored; null: any. */
+  readonly maxStoredBytes: number | null
   readonly upstreamTimeoutMs: number
   /** How long a request that names no time waits for its generation. */
   readonly syncTimeoutMs: number

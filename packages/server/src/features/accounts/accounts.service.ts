@@ -60,6 +60,7 @@ export async function deleteAccount(
     if (!(await auth.lock(tx, session))) throw new AppError('invalid_token')
     // The account is locked, so none of its generations can end and add one meanwhile.
     await images.doomAllOf(tx, user.id)
+    await images.forgetStored(tx, user.id)
     await generations.deleteAllOf(tx, user.id)
     await webhooks.deleteAllOf(tx, user.id)
     await keys.deleteAllOf(tx, user.id)

@@ -3,6 +3,7 @@ import { AppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import * as auth from '../auth/auth.service.ts'
+import * as images from '../images/images.service.ts'
 import * as keys from '../keys/keys.service.ts'
 import { type Job as Paid, refuseExceeded, reserve } from '../usage/usage.service.ts'
 import { admitToQueue, admitToRun } from './admission.ts'
@@ -72,6 +73,7 @@ const write = (deps: StartDeps, principal: Principal, what: Start): Promise<Gene
     // First, in the order in which a deletion locks.
     if (!(await auth.hold(tx, principal.userId))) throw gone(principal)
     await claim(tx, what)
+    await images.refuseFull(tx, deps, principal.userId)
     await admit(tx, deps, principal, what)
     const reservation = await reserve(tx, deps, what.job, what.estimate)
     const lease =

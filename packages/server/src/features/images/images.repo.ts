@@ -1,9 +1,9 @@
 import { type Selectable, sql } from 'kysely'
-import type { Db, Tx } from '../../db/client.ts'
+import { type Db, transaction, type Tx } from '../../db/client.ts'
 import type { ImagesTable } from '../../db/schema.ts'
 
 export type ImageRow = Selectable<ImagesTable> & { expired: boolean }
-export type NewImage = Omit<Selectable<ImagesTable>, 'created_at' | 'expires_at'>
+export type NewImage = Omit<Selectable<ImagesTable>, 'created_at' | 'expires_at' | 'freed_at'>
 
 const isExpired = sql<boolean>`coalesce(expires_at <= now(), false)`
 
@@ -88,6 +88,42 @@ export async function findExpiries(
     )
     .execute()
   return new Map(rows.map((row) => [row.object_key, row.expired]))
+}
+
+/** Lets the bytes of expired images count no more, before they are deleted; once, however often. */
+export async function freeImages(db: Db, keys: readonly string[]): Promise<void> {
+  const doomed = (tx: Tx) =>
+    tx
+      .selectFrom('images')
+      .select('id')
+      .where('object_key', 'in', keys)
+      .where(isExpired)
+      .where('freed_at', 'is', null)
+      // Another sweep has those: to wait for it, holding others, could end in a deadlock.
+      .forUpdate()
+      .skipLocked()
+  await transaction(db, (tx) =>
+    tx
+      .updateTable('images')
+      .set({ freed_at: sql<Date>`now()` })
+      .where('id', 'in', doomed(tx))
+      .execute(),
+  )
+}
+
+/** Bytes of an account's images, as the running transaction sees them. */
+export async function selectStoredBytes(db: Db | Tx, userId: string): Promise<number> {
+  const row = await db
+    .selectFrom('stored_bytes')
+    .select('bytes')
+    .where('user_id', '=', userId)
+    .executeTakeFirst()
+  return row?.bytes ?? 0
+}
+
+/** First of what goes with an account: its images then go without counting them down one by one. */
+export async function deleteStoredBytes(tx: Tx, userId: string): Promise<void> {
+  await tx.deleteFrom('stored_bytes').where('user_id', '=', userId).execute()
 }
 
 export async function databaseTime(db: Db): Promise<Date> {

@@ -12,12 +12,14 @@ import { type ByteRange, ObjectStoreError, type StorageKind } from '../../ports/
 import { doomObjects, doomObjectsOfGeneration, doomObjectsOfUser } from './doomed.repo.ts'
 import { finish, type Output } from './finish.ts'
 import {
+  deleteStoredBytes,
   findImage,
   findImageByObjectKey,
   type ImageRow,
   insertImage,
   listImages,
   type NewImage,
+  selectStoredBytes,
   type StoredObject,
 } from './images.repo.ts'
 import { storeOf } from './store-of.ts'
@@ -113,6 +115,24 @@ export async function record(
   }
   return rows
 }
+
+/** Refuses an account whose images take all the bytes it may have. What runs may still pass the bound. */
+export async function refuseFull(
+  tx: Tx,
+  { settings: { maxStoredBytes } }: Pick<Deps, 'settings'>,
+  userId: string,
+): Promise<void> {
+  if (maxStoredBytes === null || (await selectStoredBytes(tx, userId)) < maxStoredBytes) return
+  throw new AppError(
+    'rate_limited',
+    `The account's storage quota of ${maxStoredBytes} bytes is used up; delete generations to make room.`,
+    // Nothing but a deletion makes room.
+    { headers: { 'x-should-retry': 'false' } },
+  )
+}
+
+/** Forgets how much an account stores, before all of it is removed. */
+export const forgetStored = (tx: Tx, userId: string): Promise<void> => deleteStoredBytes(tx, userId)
 
 export const listByGeneration = (
   db: Db,

@@ -1,6 +1,6 @@
 import type { Deps } from '../../kernel/deps.ts'
 import { type ListedObject, type ObjectStore, ObjectStoreError } from '../../ports/object-store.ts'
-import { databaseTime, findExpiries } from './images.repo.ts'
+import { databaseTime, findExpiries, freeImages } from './images.repo.ts'
 import { isOurs } from './marker.ts'
 
 /** An object without a row is left alone for 24 h: the row of a running generation is yet to come. */
@@ -29,6 +29,9 @@ export async function sweepObjects(
     const doomed = batch.filter(
       (object) => expiries.get(object.key) ?? object.modifiedAt <= youngest,
     )
+    const expired = doomed.map(keyOf).filter((key) => expiries.get(key) === true)
+    // Before: what is deleted is not listed again, and would count for ever.
+    if (expired.length > 0) await freeImages(deps.db, expired)
     for (const { key } of doomed) if (await remove(key)) removed++
   }
   return removed

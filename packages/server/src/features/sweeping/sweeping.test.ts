@@ -126,7 +126,13 @@ describe('a sweep of inline images', () => {
       .set({ expires_at: hoursAgo(1) })
       .where('generation_id', '=', parseId('gen', expired.id) ?? '')
       .execute()
+    const stored = async () =>
+      (await database().selectFrom('stored_bytes').select('bytes').execute()).map(
+        ({ bytes }) => bytes,
+      )
+    expect(await stored()).toEqual([expired.images[0].bytes + kept.images[0].bytes])
     await sweepAll()
+    expect(await stored()).toEqual([kept.images[0].bytes])
     expect(await inlineKeys()).toHaveLength(1)
     const read = async (id: string) =>
       (await app.request('GET', `/v1/generations/${id}`, { token })).json.images[0]
