@@ -10,7 +10,7 @@ const SCOPE = '@nanobanana/'
 
 /** Points 1 and 2. A room may enter every room of a lower floor, never one beside or above it. */
 const ROOMS: Record<string, { floor: number; files: string[] }> = {
-  main: { floor: 7, files: ['main.ts', 'start.ts', 'service.ts', 'commands/'] },
+  main: { floor: 7, files: ['main.ts', 'start.ts', 'service.ts', 'worker.ts', 'commands/'] },
   app: { floor: 6, files: ['app.ts'] },
   http: { floor: 6, files: ['http/'] },
   jobs: { floor: 6, files: ['jobs/'] },

@@ -32,7 +32,7 @@ import { migrate } from './db/migrate.ts'
 import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
 import { createCatalogue } from './features/generations/models.ts'
 import { heedCancellations } from './features/generations/canceling.ts'
-import { renew } from './features/generations/generations.service.ts'
+import { readOldest, readQueue, renew } from './features/generations/generations.service.ts'
 import { recoverAbandoned } from './features/generations/recovering.ts'
 import * as keys from './features/keys/keys.service.ts'
 import * as webhooks from './features/webhooks/webhooks.service.ts'
@@ -45,7 +45,7 @@ import { createMetrics, type Metrics } from './kernel/metrics.ts'
 import { createRoom } from './kernel/room.ts'
 import { loadSecrets } from './kernel/secrets.ts'
 import { signPath } from './kernel/signed-url.ts'
-import { createSlots } from './kernel/slots.ts'
+import { Slots } from './kernel/slots.ts'
 import type { ImageCodec } from './ports/image-codec.ts'
 import type { CurrentObjectStore, ObjectStore, StorageKind } from './ports/object-store.ts'
 import type { RateLimiter } from './ports/rate-limiter.ts'
@@ -78,8 +78,8 @@ export interface App {
 /** Images of requests that one process holds at once. */
 const IMAGES_IN_FLIGHT_BYTES = 256 * 2 ** 20
 
-/** Answers of the provider are in memory until their pictures are stored. */
-const RUNS_OF_REQUESTS = { max: 64, perAccount: 48 }
+/** Generations of requests that run here at once: their answers are in memory until they are stored. */
+const RUNS_OF_REQUESTS = 64
 
 /** How often generations of dead processes are looked for, on a database that others share. */
 const RECOVERY_INTERVAL_MS = 3000
@@ -112,11 +112,13 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   const codec = createSharpCodec()
   const room = createRoom(IMAGES_IN_FLIGHT_BYTES)
   metrics.watch('upload_bytes_in_flight', () => [{ value: room.taken() }])
+  const slots = new Slots(RUNS_OF_REQUESTS)
   const leases = { seconds: config.jobs.leaseMs / 1000, held: new Map<string, HeldRun>() }
   const queue = await openQueue(database, (error) => log.warn({ err: error }, 'the queue'))
   opened.defer(() => queue.close())
   const notifier = await openNotifier(database)
   opened.defer(() => notifier.close())
+  watchQueue(metrics, db)
   const deps: Deps = {
     db,
     urgentDb,
@@ -124,7 +126,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     leases,
     queue,
     notifier,
-    slots: createSlots(RUNS_OF_REQUESTS),
+    slots,
     providers: { ...providersOf(config, codec, { log, metrics }), ...overrides.providers },
     objectStore: measureStore(
       await openStores(config, { db, settings, secrets, now }, overrides.objectStore),
@@ -286,6 +288,18 @@ function watchConnections(metrics: Metrics, pool: string, { connections }: DbHan
   metrics.watch('db_connections', () =>
     Object.entries(connections()).map(([state, value]) => ({ labels: { pool, state }, value })),
   )
+}
+
+/** Of the whole installation: each process tells the same. */
+function watchQueue(metrics: Metrics, db: DbHandle['db']): void {
+  metrics.watch('queue_generations', () => readQueue({ db }))
+  metrics.watch('queue_oldest_seconds', () => readOldest({ db }))
+  metrics.watch('webhook_deliveries_waiting', async () => [
+    { value: (await webhooks.readBacklog({ db })).waiting },
+  ])
+  metrics.watch('webhook_oldest_seconds', async () => [
+    { value: (await webhooks.readBacklog({ db })).oldestSeconds },
+  ])
 }
 
 const settingsOf = (config: Config, address: { url: string }): Settings => ({

@@ -5,8 +5,8 @@ import { BootError, type Config } from './config.ts'
 import { releaseLeases } from './features/generations/generations.service.ts'
 import { createMetricsServer } from './http/metrics-server.ts'
 import { createHttpServer, type HttpOptions, type HttpServer } from './http/server.ts'
-import { startWorkers } from './jobs/generations.ts'
-import { startWebhooks, type WebhookJob } from './jobs/webhooks.ts'
+import { type Job, startWorkers } from './jobs/generations.ts'
+import { startWebhooks } from './jobs/webhooks.ts'
 import type { Deps } from './kernel/deps.ts'
 
 export interface ServiceOverrides
@@ -51,17 +51,17 @@ export async function createService(
   })
   const { metricsPort } = config.server
   const metrics = metricsPort === undefined ? undefined : createMetricsServer(deps, http.state)
-  const { workers: count } = config.jobs
-  const workers = count === 0 ? undefined : startWorkers(app.deps, count)
-  let webhooks: WebhookJob | undefined
+  const { workers } = config.jobs
+  const jobs: Job[] = workers > 0 ? [startWorkers(deps, workers)] : []
+  const stopJobs = () => Promise.all(jobs.map((job) => job.stop()))
   const drain = () => {
     http.state.draining = true
     // Others take what waits.
-    void workers?.stop()
+    void stopJobs()
   }
   const finish = async () => {
     drain()
-    await Promise.all([http.app.close(), workers?.stop(), webhooks?.stop()])
+    await Promise.all([http.app.close(), stopJobs()])
     while (deps.leases.held.size > 0) await sleep(POLL_MS)
   }
   const close = async () => {
@@ -78,7 +78,7 @@ export async function createService(
       const { host, port } = config.server
       await app.setAddress(await openPort(http.app, 'PORT', host, port))
       // From now on the addresses of images are known.
-      if (config.jobs.workers > 0) webhooks = startWebhooks(app.deps)
+      if (workers > 0) jobs.push(startWebhooks(deps))
       return deps.settings.publicUrl
     },
     drain,
@@ -90,7 +90,7 @@ export async function createService(
 }
 
 /** Next to an embedded database there is one machine, whose figures are nobody else's business. */
-async function openMetrics(
+export async function openMetrics(
   deps: Pick<Deps, 'metrics'>,
   server: FastifyInstance | undefined,
   { server: { host, metricsPort }, database }: Config,

@@ -8,10 +8,12 @@ import { migrateCommand } from './migrate.ts'
 import { serve } from './serve.ts'
 import { sweepCommand } from './sweep.ts'
 import { userCommand } from './user.ts'
+import { work } from './worker.ts'
 
 const USAGE = `Usage: nanobanana-server <command>
 
   serve                                    runs the service (the default)
+  worker                                   takes generations off the queue, and answers no requests
   migrate                                  brings the database schema up to date
   check [--json]                           looks for what is wrong in the ledger and the stored images
   sweep                                    removes stored objects and records that nobody needs any more
@@ -50,6 +52,10 @@ async function dispatch(args: readonly string[], io: Io, load: () => Config): Pr
   if (values.help) return say(io.print, 0)
   if (command === 'serve' && rest.length === 0) {
     await serve(load(), (url) => io.print(`NanoBanana listens on ${url}`))
+    return 0
+  }
+  if (command === 'worker' && rest.length === 0) {
+    await work(load(), () => io.print('NanoBanana works'))
     return 0
   }
   if (command === 'migrate' && rest.length === 0) return migrateCommand(load(), io)

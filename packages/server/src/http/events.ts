@@ -5,6 +5,7 @@ import { AppError } from '../kernel/app-error.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { uuidOf } from '../kernel/ids.ts'
 import { authenticate } from './authenticate.ts'
+import { startWaiting } from './overload.ts'
 
 /** Common proxies drop a connection on which nothing was sent for a minute. */
 const HEARTBEAT_MS = 15_000
@@ -31,6 +32,7 @@ export async function sendEvents(
   generationId: string,
 ): Promise<void> {
   const principal = await authenticate(deps, request)
+  startWaiting(request)
   const after = lastEventOf(request)
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort())

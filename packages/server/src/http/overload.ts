@@ -3,9 +3,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../kernel/app-error.ts'
 import { hostBucket } from '../kernel/client-address.ts'
 import type { Deps } from '../kernel/deps.ts'
+import { type Holder, Slots } from '../kernel/slots.ts'
 import { closeUnread } from './linger.ts'
 import { announcedBytes } from './receive.ts'
-import { type Holder, Slots } from './slots.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

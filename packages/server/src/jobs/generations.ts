@@ -8,13 +8,13 @@ const LOOK_MS = 500
 /** After the database failed. */
 const PAUSE_MS = 1000
 
-export interface Workers {
-  /** Takes no more, and resolves once what runs has ended. */
+export interface Job {
+  /** Takes nothing more, and resolves once what was begun has ended; may be called again. */
   stop(): Promise<void>
 }
 
 /** Runs what waits in the queue, so many at once. */
-export function startWorkers(deps: Deps, count: number): Workers {
+export function startWorkers(deps: Deps, count: number): Job {
   const stopped = new AbortController()
   const { signal } = stopped
   const stopping = new Promise<void>((resolve) => {

@@ -1,31 +1,66 @@
-/** Places in this process, of which no account may hold all. */
-export interface Slots {
-  /** Takes a place; undefined where there is none. The answer gives it back. */
-  take(userId: string): (() => void) | undefined
-  readonly taken: number
+/** Who is counted at once: each holder has a share of the whole. */
+export interface Holder {
+  /** Such as an address, a credential or an account; the names of two kinds never meet. */
+  readonly kind: string
+  readonly name: string
+  /** Of the whole, 0 to 1. */
+  readonly share: number
 }
 
-export function createSlots({ max, perAccount }: { max: number; perAccount: number }): Slots {
-  const byAccount = new Map<string, number>()
-  let taken = 0
-  const add = (userId: string, more: 1 | -1) => {
-    taken += more
-    const those = (byAccount.get(userId) ?? 0) + more
-    if (those === 0) byAccount.delete(userId)
-    else byAccount.set(userId, those)
+/** A bounded number of places, of which no holder gets more than a share. */
+export class Slots {
+  readonly #limit: number
+  readonly #held = new Map<string, number>()
+  #taken = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
   }
-  return {
-    get taken() {
-      return taken
-    },
-    take(userId) {
-      if (taken >= max || (byAccount.get(userId) ?? 0) >= perAccount) return undefined
-      add(userId, 1)
-      let isHeld = true
-      return () => {
-        if (isHeld) add(userId, -1)
-        isHeld = false
-      }
-    },
+
+  get taken(): number {
+    return this.#taken
+  }
+
+  get isFull(): boolean {
+    return this.#taken >= this.#limit
+  }
+
+  /** Whether the holder has all that it may have. */
+  isUsedUp(holder: Holder): boolean {
+    return (this.#held.get(nameOf(holder)) ?? 0) >= Math.ceil(this.#limit * holder.share)
+  }
+
+  take(holders: readonly Holder[]): void {
+    this.#taken++
+    for (const holder of holders) this.hold(holder)
+  }
+
+  give(holders: readonly Holder[]): void {
+    this.#taken--
+    for (const holder of holders) this.#add(nameOf(holder), -1)
+  }
+
+  /** A place for the holder, which the answer gives back once; undefined where there is none for it. */
+  tryTake(holder: Holder): (() => void) | undefined {
+    if (this.isFull || this.isUsedUp(holder)) return undefined
+    this.take([holder])
+    let isHeld = true
+    return () => {
+      if (isHeld) this.give([holder])
+      isHeld = false
+    }
+  }
+
+  /** One more holder of a place that is taken. */
+  hold(holder: Holder): void {
+    this.#add(nameOf(holder), 1)
+  }
+
+  #add(name: string, count: number): void {
+    const held = (this.#held.get(name) ?? 0) + count
+    if (held === 0) this.#held.delete(name)
+    else this.#held.set(name, held)
   }
 }
+
+const nameOf = ({ kind, name }: Holder): string => `${kind} ${name}`

@@ -123,6 +123,9 @@ function sharedRoom({ release }: InputImages): Pick<Prepared, 'leave' | 'stay'> 
   return { leave, stay }
 }
 
+/** Of the places of this process, for one account. */
+const MAX_SHARE = 0.75
+
 /** Runs it here where the caller waits and there is a place, else puts it into the queue. */
 async function begin(
   deps: GenerateDeps,
@@ -132,7 +135,7 @@ async function begin(
 ): Promise<Answer> {
   const { delivery } = how.call
   if (delivery.kind === 'async') return enqueue(deps, principal, prepared, how)
-  const slot = deps.slots.take(principal.userId)
+  const slot = deps.slots.tryTake({ kind: 'account', name: principal.userId, share: MAX_SHARE })
   if (slot === undefined) return enqueue(deps, principal, prepared, how)
   const run = newRun()
   let begun: Begun

@@ -263,6 +263,32 @@ export async function fail(
   )
 }
 
+export async function countUnfinished(
+  db: Db,
+): Promise<{ labels: { status: string }; value: number }[]> {
+  const counts = await db
+    .selectFrom('generations')
+    .select(['status', sql<number>`count(*)::int`.as('value')])
+    .where('status', 'in', ['queued', 'running'])
+    .groupBy('status')
+    .execute()
+  return (['queued', 'running'] as const).map((status) => ({
+    labels: { status },
+    value: counts.find((row) => row.status === status)?.value ?? 0,
+  }))
+}
+
+export async function oldestQueuedSeconds(db: Db): Promise<number> {
+  const { seconds } = await db
+    .selectFrom('generations')
+    .select(
+      sql<number>`coalesce(extract(epoch from now() - min(created_at)), 0)::float8`.as('seconds'),
+    )
+    .where('status', '=', 'queued')
+    .executeTakeFirstOrThrow()
+  return seconds
+}
+
 /** Ends one that has not ended, whoever runs it; `undefined` when it has. */
 export async function cancel(tx: Tx, id: string): Promise<GenerationRow | undefined> {
   return tx

@@ -10,12 +10,14 @@ import { cursorOf, parseCursor } from './cursor.ts'
 import { releaseOf } from './ending.ts'
 import { deleteOldEvents } from './events.repo.ts'
 import {
+  countUnfinished,
   deleteGeneration,
   deleteGenerationsOfUser,
   endLeases,
   findGeneration,
   type GenerationRow,
   lockGeneration,
+  oldestQueuedSeconds,
   renewLeases,
 } from './generations.repo.ts'
 import { listKeptOfUser } from './kept-images.repo.ts'
@@ -76,6 +78,14 @@ const filtersOf = (
 const optional = <T, U>(value: T | undefined, convert: (value: T) => U): U | undefined =>
   value === undefined ? undefined : convert(value)
 const toDate = (time: string): Date => new Date(time)
+
+/** How many generations have not ended, by status, for whoever watches the installation. */
+export const readQueue = (deps: Pick<Deps, 'db'>) => countUnfinished(deps.db)
+
+/** Seconds that the generation which is next has waited; 0 where none waits. */
+export const readOldest = async (deps: Pick<Deps, 'db'>) => [
+  { value: await oldestQueuedSeconds(deps.db) },
+]
 
 /** Keeps what this process runs from being taken for abandoned. */
 export async function renew({ leaseDb, leases }: Pick<Deps, 'leaseDb' | 'leases'>): Promise<void> {

@@ -99,6 +99,20 @@ export async function resetDelivery(
     .executeTakeFirst()
 }
 
+/** How many wait for a try, and for how long the one that is overdue the longest has been so. */
+export async function countWaiting(db: Db): Promise<{ waiting: number; oldestSeconds: number }> {
+  return db
+    .selectFrom('webhook_deliveries')
+    .select([
+      sql<number>`count(*)::int`.as('waiting'),
+      sql<number>`greatest(coalesce(extract(epoch from now() - min(next_attempt_at)), 0), 0)::float8`.as(
+        'oldestSeconds',
+      ),
+    ])
+    .where('next_attempt_at', 'is not', null)
+    .executeTakeFirstOrThrow()
+}
+
 const RETENTION_DAYS = 30
 
 /** Removes deliveries that nothing has happened to for so long, or whose endpoint was deleted. */

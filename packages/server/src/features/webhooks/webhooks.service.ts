@@ -23,6 +23,7 @@ import { insertClaimed } from './claims.repo.ts'
 import { claim, deliver, type DeliverDeps, type Render } from './deliver.ts'
 import {
   type AttemptRow,
+  countWaiting,
   deleteBuriedWebhooks,
   deleteDeliveriesOfDeleted,
   deleteOldDeliveries,
@@ -234,6 +235,9 @@ export async function deleteAllOf(tx: Tx, userId: string): Promise<void> {
     })),
   )
 }
+
+/** What waits to be delivered, for whoever watches the installation. */
+export const readBacklog = ({ db }: Pick<Deps, 'db'>) => countWaiting(db)
 
 /** Removes what is 30 days old or belongs to an endpoint that was deleted; answers how many. */
 export async function sweep({ db }: Pick<Deps, 'db'>, signal: AbortSignal): Promise<number> {
