@@ -7,7 +7,7 @@ import { readModels } from '@nanobanana/shared'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { runCommand } from './commands/run.ts'
 import { bootWarnings, BootError, ConfigError, loadConfig, type Config } from './config.ts'
-import { FIELDS, INERT_NAMES, NAMES, SECRET_NAMES, type Name } from './config/environment.ts'
+import { FIELDS, NAMES, SECRET_NAMES, type Name } from './config/environment.ts'
 
 const SECRET = 'f3a1c9d27b6e40588d1f02c7a9b4e6130f5d8c2b7a6e9143'
 const OTHER_SECRET = '0b7e2d94c1a8f6537e90d4b2c6a1f8350e7b9d2c4a6f8013'
@@ -425,13 +425,7 @@ describe('warnings', () => {
     PUBLIC_URL: 'https://images.example.com',
     TRUST_PROXY: '10.0.0.0/8',
   }
-  const warnings = (env: Record<string, string>) => bootWarnings({ ...loadConfig(env), inert: [] })
-
-  test('names that are set but have no effect in this version are listed', () => {
-    expect(bootWarnings(loadConfig({ WORKERS: '2', LOG_LEVEL: 'info' }))).toEqual([
-      'Set, but without effect in this version: WORKERS.',
-    ])
-  })
+  const warnings = (env: Record<string, string>) => bootWarnings(loadConfig(env))
 
   test('tells that strangers can spend without a limit', () => {
     expect(warnings(exposed)).toEqual([expect.stringContaining('Strangers can spend')])
@@ -461,11 +455,4 @@ describe('warnings', () => {
 
 test('inspect is not fooled by nested secrets', () => {
   expect(inspect(loadConfig(POSTGRES), { depth: null })).not.toContain(SECRET)
-})
-
-test('names without effect are those that .env.example lists as such', () => {
-  const text = readFileSync(join(import.meta.dirname, '../../../.env.example'), 'utf8')
-  const [, section = ''] = text.split('--- Checked, but without effect in this version ---')
-  const names = [...section.matchAll(/^# ([A-Z_]+)=/gm)].map(([, name]) => name)
-  expect(names.toSorted()).toEqual(INERT_NAMES.toSorted())
 })

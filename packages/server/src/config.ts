@@ -1,6 +1,6 @@
 import { ConfigError } from './config/boot-error.ts'
 import { compose, seal } from './config/compose.ts'
-import { INERT_NAMES, type Name, type Values } from './config/environment.ts'
+import type { Name, Values } from './config/environment.ts'
 import { readModelsFile, type ReadModels } from './config/models-file.ts'
 import { readEnvironment, type Env, type Reading } from './config/read.ts'
 import { resolveStorage, type StorageFallback } from './config/storage.ts'
@@ -28,9 +28,8 @@ export function loadConfig(env: Env = process.env, options: LoadConfigOptions = 
   const modelsText = readModelsFile(reading, options.readModels)
   if (reading.problems.length > 0) throw new ConfigError(reading.problems)
   // Without a problem every name was parsed.
-  const inert = INERT_NAMES.filter(reading.isSet)
   const config = compose(reading.values as Values, { storage, modelsText }, threadPoolSize(env))
-  return seal({ ...config, s3, inert })
+  return seal({ ...config, s3 })
 }
 
 function checkTogether({ values, problems, isSet }: Reading): void {

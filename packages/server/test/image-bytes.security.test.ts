@@ -367,6 +367,7 @@ describe('OUT-4: signed addresses', () => {
     })
     expect(gone.status).toBe(204)
     expect(codeIn(await open(pathOf(hers.url)))).toBe('not_found')
+    await app.service.deps.background.drain()
     const folder = join(app.dataDir, 'files')
     const store = await createDiskObjectStore({
       folder,

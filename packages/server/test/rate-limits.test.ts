@@ -264,7 +264,7 @@ describe('the limit of an address', () => {
   let proxied: TestApp
   beforeAll(async () => {
     const env = { RATE_LIMIT_IP_RPM: String(IP_RPM) }
-    app = await createTestApp({ env })
+    app = await createTestApp({ env: { WORKERS: '0', ...env } })
     proxied = await createTestApp({ env: { ...env, TRUST_PROXY: '10.9.0.0/16' } })
   })
   afterAll(async () => {

@@ -8,7 +8,7 @@ export function compose(
   v: Values,
   { storage, modelsText }: { storage: Storage; modelsText: string | undefined },
   threadPoolSize: number,
-): Omit<Config, 's3' | 'inert'> {
+): Omit<Config, 's3'> {
   return {
     server: {
       host: v.HOST,

@@ -84,9 +84,6 @@ export const FIELDS = {
 export type Name = keyof typeof FIELDS
 export type Values = { readonly [K in Name]: (typeof FIELDS)[K]['_zod']['output'] }
 
-/** Checked already, so that a mistake shows at once, but without effect in this version. */
-export const INERT_NAMES: readonly Name[] = []
-
 export const NAMES = Object.keys(FIELDS) as readonly Name[]
 
 /** Names whose value is never shown, and which a file may hold (`NAME_FILE`). */

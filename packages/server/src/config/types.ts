@@ -83,6 +83,4 @@ export interface Config {
   }
   readonly webhooks: { readonly allowPrivate: boolean }
   readonly log: { readonly level: LogLevel }
-  /** Names that are set but have no effect in this version. */
-  readonly inert: readonly string[]
 }

@@ -1,11 +1,8 @@
 import type { Config } from './types.ts'
 
 /** What an operator should read at each start; none of it stops the start. */
-export function bootWarnings(config: Config): string[] {
-  const lines = RULES.filter(([applies]) => applies(config)).map(([, line]) => line)
-  if (config.inert.length === 0) return lines
-  return [...lines, `Set, but without effect in this version: ${config.inert.join(', ')}.`]
-}
+export const bootWarnings = (config: Config): string[] =>
+  RULES.filter(([applies]) => applies(config)).map(([, line]) => line)
 
 const RULES: readonly (readonly [(config: Config) => boolean, string])[] = [
   [

@@ -350,7 +350,7 @@ export async function renewLeases(db: Db, { held, seconds }: Leases): Promise<vo
 }
 
 /** Ends the leases of what a process runs, so that another may take it over. */
-export async function endLeases(db: Db, { held }: Leases): Promise<void> {
+export async function endLeases(db: Db, held: Leases['held']): Promise<void> {
   if (held.size === 0) return
   await db
     .updateTable('generations')

@@ -97,9 +97,10 @@ export async function releaseLeases({
   urgentDb,
   leases,
 }: Pick<Deps, 'urgentDb' | 'leases'>): Promise<void> {
+  const held = new Map(leases.held)
   // First, or the next renewal would take them back.
   leases.held.clear()
-  await endLeases(urgentDb, leases)
+  await endLeases(urgentDb, held)
 }
 
 /** Removes a generation that has ended, with its prompt and images; the ledger stays. */
