@@ -75,12 +75,14 @@ const beginningColumns = (
 
 const waiting = { status: 'queued' as const, lease_owner: null, lease_expires_at: null }
 
+const firstTag = sql`(select min(queue_tag) from generations where status = 'queued')`
+
 /**
  * A place behind the account's own and one step behind whoever is next, so that accounts take turns
  * however many one of them sends (self-clocked fair queueing).
  */
 const nextTag = (userId: string) => sql<number>`greatest(
-  (select min(queue_tag) from generations where status = 'queued'),
+  ${firstTag},
   (select max(queue_tag) from generations where status = 'queued' and user_id = ${userId}),
   0::bigint) + 1`
 
@@ -181,7 +183,7 @@ export async function setQueued(
 ): Promise<GenerationRow | undefined> {
   const update = tx.updateTable('generations').set({
     ...waiting,
-    queue_tag: sql<number>`coalesce(queue_tag, 0)`,
+    queue_tag: sql<number>`coalesce(queue_tag, ${firstTag}, 1)`,
     ...(options.called ? mayBeBilled : {}),
   })
   return ofAbandoned(update, run, options)

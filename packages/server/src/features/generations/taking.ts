@@ -15,12 +15,14 @@ export interface Taken {
 
 /** A key that has as many running as it may is looked at again after this. */
 const CROWDED_SECONDS = 1
+/** In one transaction, which locks what it has put back. */
+const MAX_LOOKS = 20
 
 /** Takes the next generation off the queue and sets it running; undefined where none is due. */
 export async function takeNext(deps: TakeDeps): Promise<Taken | undefined> {
   const run = newRun()
   const row = await transaction(deps.db, async (tx) => {
-    for (;;) {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const id = await deps.queue.take(tx)
       if (id === undefined) return undefined
       const queued = await lockQueued(tx, id)
@@ -29,6 +31,7 @@ export async function takeNext(deps: TakeDeps): Promise<Taken | undefined> {
       if (!(await isCrowded(tx, deps, queued))) return begin(tx, deps, queued, run)
       await putBack(tx, deps, queued, CROWDED_SECONDS)
     }
+    return undefined
   })
   return row && { row, run }
 }
