@@ -19,6 +19,36 @@ describe('base64', () => {
     )
   })
 
+  test('gives back the same from bytes, with room for all, for some or for more than there is', () => {
+    const cuts = fc.array(fc.integer({ min: 0, max: 40 }))
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), cuts, fc.nat(400), (bytes, lengths, room) => {
+        const text = Buffer.from(Buffer.from(bytes).toString('base64'), 'latin1')
+        const decoder = new Base64Decoder(room)
+        let at = 0
+        for (const length of lengths) {
+          decoder.pushBytes(text.subarray(at, at + length))
+          at += length
+        }
+        decoder.pushBytes(text.subarray(at))
+        expect(decoder.end()).toEqual(Buffer.from(bytes))
+      }),
+    )
+  })
+
+  test('refuses the same from bytes as from text', () => {
+    const anything = fc.string({ unit: fc.constantFrom(...'AQ9+/=-_! é'), maxLength: 40 })
+    fc.assert(
+      fc.property(anything, fc.nat(40), (text, cut) => {
+        const decoder = new Base64Decoder()
+        const bytes = Buffer.from(text, 'latin1')
+        decoder.pushBytes(bytes.subarray(0, cut))
+        decoder.pushBytes(bytes.subarray(cut))
+        expect(decoder.end()).toEqual(decodeBase64(text))
+      }),
+    )
+  })
+
   test.each([
     ['a length that is no multiple of four', 'QUJ'],
     ['a character that is none', 'QU!D'],

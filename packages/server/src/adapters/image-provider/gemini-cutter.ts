@@ -25,6 +25,8 @@ const BACKSLASH = 0x5c
  * `JSON.parse`.
  */
 export class AnswerCutter {
+  /** Bytes that are still to come, where that is known. */
+  #left: number
   readonly #text: string[] = []
   readonly #blobs: CutBlob[] = []
   /** Text that may still turn out to begin a blob. */
@@ -33,7 +35,12 @@ export class AnswerCutter {
   /** The beginning of an escape inside a blob. */
   #escape = ''
 
+  constructor(announcedBytes = 0) {
+    this.#left = announcedBytes
+  }
+
   push(chunk: Buffer): void {
+    this.#left = Math.max(0, this.#left - chunk.length)
     let rest = chunk
     while (rest.length > 0)
       rest = this.#blob === undefined ? this.#inText(rest) : this.#inBlob(rest)
@@ -59,7 +66,7 @@ export class AnswerCutter {
     const end = start.index + start[0].length
     this.#text.push(text.slice(0, end))
     this.#pending = ''
-    this.#blob = start[1] === 'data' ? new Base64Decoder() : 'dropped'
+    this.#blob = start[1] === 'data' ? this.#decoderOf(chunk.length - end) : 'dropped'
     return chunk.subarray(end - before)
   }
 
@@ -67,7 +74,7 @@ export class AnswerCutter {
     if (this.#escape !== '') return this.#inEscape(chunk)
     const quote = placeOf(QUOTE, chunk)
     const end = Math.min(quote, placeOf(BACKSLASH, chunk))
-    if (this.#blob instanceof Base64Decoder) this.#blob.push(chunk.toString('latin1', 0, end))
+    if (this.#blob instanceof Base64Decoder) this.#blob.pushBytes(chunk.subarray(0, end))
     if (end === chunk.length) return chunk.subarray(end)
     if (end < quote) {
       this.#escape = '\\'
@@ -79,6 +86,11 @@ export class AnswerCutter {
     }
     this.#blob = undefined
     return chunk.subarray(end)
+  }
+
+  /** With room for a picture that takes all of the rest. */
+  #decoderOf(bytesHere: number): Base64Decoder {
+    return new Base64Decoder(this.#left === 0 ? 0 : Math.ceil(((this.#left + bytesHere) * 3) / 4))
   }
 
   /** Some encoders write `/`, `+` or `=` as an escape. */

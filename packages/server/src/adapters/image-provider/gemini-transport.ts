@@ -172,12 +172,17 @@ function headersOf(message: http.IncomingMessage): Headers {
   return headers
 }
 
+/** Larger answers hold large signatures beside their pictures. */
+const MAX_ROOM_BYTES = 8e6
+
 async function readAnswer(
   message: http.IncomingMessage,
   { maxAnswerBytes }: TransportOptions,
   signal: Signal,
 ): Promise<CutAnswer> {
-  const cutter = new AnswerCutter()
+  // Whoever announces more than it sends must not take memory by a word.
+  const announced = Math.min(Number(message.headers['content-length'] ?? 0), MAX_ROOM_BYTES)
+  const cutter = new AnswerCutter(announced)
   let received = 0
   let sinceTurn = 0
   for await (const chunk of chunksOf(message, signal)) {
