@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { follow, type Followed } from '../features/generations/following.ts'
 import { AppError } from '../kernel/app-error.ts'
@@ -6,9 +5,8 @@ import type { Deps } from '../kernel/deps.ts'
 import { uuidOf } from '../kernel/ids.ts'
 import { authenticate } from './authenticate.ts'
 import { startWaiting } from './overload.ts'
+import { eventOf, sendLines, withHeartbeats } from './sse.ts'
 
-/** Common proxies drop a connection on which nothing was sent for a minute. */
-const HEARTBEAT_MS = 15_000
 /** How soon a client whose connection broke comes back. */
 const RETRY_MS = 1000
 
@@ -40,12 +38,7 @@ export async function sendEvents(
   const closed = deps.leases.held.has(id) ? undefined : closing.get(request.server.server)?.signal
   const signal = closed === undefined ? gone.signal : AbortSignal.any([gone.signal, closed])
   const events = follow(deps, principal, id, after, signal)
-  await reply
-    .type('text/event-stream; charset=utf-8')
-    .header('cache-control', 'no-store')
-    // nginx would gather what should go out at once.
-    .header('x-accel-buffering', 'no')
-    .send(Readable.from(linesOf(events, signal), { objectMode: false }))
+  await sendLines(reply, withHeartbeats(linesOf(events, signal)))
 }
 
 function lastEventOf({ headers }: FastifyRequest): number {
@@ -62,31 +55,8 @@ async function* linesOf(
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   yield `retry: ${RETRY_MS}\n\n`
-  let next = events.next()
-  try {
-    for (;;) {
-      const result = await withHeartbeat(next)
-      if (result === 'late') yield ': heartbeat\n\n'
-      else if (result.done === true || signal.aborted) return
-      else {
-        const { sequence, event } = result.value
-        yield `id: ${sequence}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
-        next = events.next()
-      }
-    }
-  } finally {
-    await events.return(undefined)
-  }
-}
-
-async function withHeartbeat<T>(next: Promise<T>): Promise<T | 'late'> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => resolve('late'), HEARTBEAT_MS)
-  })
-  try {
-    return await Promise.race([next, late])
-  } finally {
-    clearTimeout(timer)
+  for await (const { sequence, event } of events) {
+    if (signal.aborted) return
+    yield `id: ${sequence}\n${eventOf(event.type, event)}`
   }
 }
