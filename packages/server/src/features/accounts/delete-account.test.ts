@@ -227,6 +227,7 @@ describe('a generation that meets the deletion leaves nothing behind', () => {
         { prompt: 'a banana' },
         {
           idempotencyKey: undefined,
+          asked: { procedure: 'generate', input: {} },
           delivery: { kind: 'wait', ms: undefined },
           onCommitted: () => {},
           onReplayed: () => {},

@@ -13,12 +13,16 @@ export function estimateTokens(
   prompt: string,
   inputImages: number,
 ): BilledTokens {
-  const characters = [...prompt].length
-  const ascii = prompt.replaceAll(/\P{ASCII}/gu, '').length
-  const promptTokens = Math.ceil(ascii / ASCII_PER_TOKEN) + characters - ascii
   return {
-    inputTokens: n * (promptTokens + inputImages * TOKENS_PER_INPUT_IMAGE),
+    inputTokens: n * (estimateTextTokens(prompt) + inputImages * TOKENS_PER_INPUT_IMAGE),
     textOutputTokens: n * model.textAllowanceTokens,
     imageOutputTokens: n * (model.imageTokens[size] ?? 0),
   }
+}
+
+/** Tokens that a text may take. */
+export function estimateTextTokens(text: string): number {
+  const characters = [...text].length
+  const ascii = text.replaceAll(/\P{ASCII}/gu, '').length
+  return Math.ceil(ascii / ASCII_PER_TOKEN) + characters - ascii
 }

@@ -32,6 +32,8 @@ export type GenerateDeps = RunDeps &
 export interface Call {
   /** The header `Idempotency-Key` as it was sent. */
   readonly idempotencyKey: string | undefined
+  /** What a repeat must be the same as: the route, on whatever face, and what was sent to it. */
+  readonly asked: { readonly procedure: string; readonly input: unknown }
   readonly delivery: Delivery
   /** Hears the generation's id once its row is committed, which is before the provider is asked. */
   onCommitted(id: string): void
@@ -49,9 +51,11 @@ export async function generate(
   input: GenerateInput,
   call: Call,
 ): Promise<Answer> {
-  const { idempotencyKey: header } = call
+  const { idempotencyKey: header, asked } = call
   const claim =
-    header === undefined ? undefined : await claimOf(principal, header, 'generate', input)
+    header === undefined
+      ? undefined
+      : await claimOf(principal, header, asked.procedure, asked.input)
   const earlier = claim && (await findEarlier(deps, claim, call))
   if (earlier !== undefined && 'answer' in earlier) return earlier.answer
   if (call.delivery.kind === 'async') await admitToQueue(deps.db, deps, principal.userId)
@@ -159,7 +163,7 @@ async function begin(
   deps.background.run('generation', () => running.catch(() => {}))
   return delivery.kind === 'stream'
     ? answerBegun(deps, row)
-    : waitHere(deps, principal, job, running, delivery.ms)
+    : waitHere(deps, principal, job, running, timeOf(deps, delivery))
 }
 
 /** Waits for what runs in this process, which needs no look at the database. */
@@ -168,10 +172,10 @@ async function waitHere(
   principal: Principal,
   job: Job,
   running: Promise<Ended>,
-  ms: number | undefined,
+  ms: number,
 ): Promise<Answer> {
   const over = new AbortController()
-  const late = sleep(ms ?? deps.settings.syncTimeoutMs, undefined, { signal: over.signal })
+  const late = sleep(ms, undefined, { signal: over.signal })
   try {
     const ended = await Promise.race([running, late.catch(() => undefined)])
     if (ended !== undefined) return await answerWith(deps, ended).catch(rejectPaid)
@@ -191,10 +195,23 @@ async function enqueue(
   const as = { run: undefined, detached: true }
   const { row } = await startAs(deps, principal, prepared, how, as)
   const { delivery } = how.call
-  if (delivery.kind !== 'wait') return answerBegun(deps, row)
-  await waitForEnd(deps, row.id, delivery.ms ?? deps.settings.syncTimeoutMs)
+  if (delivery.kind === 'async' || delivery.kind === 'stream') return answerBegun(deps, row)
+  await waitForEnd(deps, row.id, timeOf(deps, delivery))
   return answerOf(deps, principal, row.id)
 }
+
+/** For the pictures that came at the last moment to be stored and written down. */
+const ENDING_MS = 10_000
+
+/** Milliseconds after which whoever waits for an end is answered without it. */
+export const longestWait = ({ settings }: Pick<Deps, 'settings'>): number =>
+  settings.upstreamTimeoutMs + ENDING_MS
+
+const timeOf = (
+  deps: Pick<Deps, 'settings'>,
+  delivery: Extract<Delivery, { kind: 'wait' | 'end' }>,
+): number =>
+  delivery.kind === 'end' ? longestWait(deps) : (delivery.ms ?? deps.settings.syncTimeoutMs)
 
 /** It is there to be read by its id. */
 const rejectPaid = (error: unknown): never => {

@@ -34,6 +34,7 @@ export const generateProcedure = scopedProcedure('generate')
   .mutation(async ({ ctx, input }) => {
     const { generation, hasEnded } = await generate(ctx.deps, ctx.principal, input, {
       idempotencyKey: ctx.header('idempotency-key'),
+      asked: { procedure: 'generate', input },
       delivery: ctx.delivery,
       onCommitted: (id) => {
         ctx.startWaiting()

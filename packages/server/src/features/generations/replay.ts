@@ -56,9 +56,10 @@ export async function findEarlier(
 
 /** Whether the caller has said that it understands 202, or follows the events. */
 const mayComeBack = (delivery: Delivery): boolean =>
-  delivery.kind !== 'wait' || delivery.ms !== undefined
+  delivery.kind === 'wait' ? delivery.ms !== undefined : delivery.kind !== 'end'
 
 function waitOf(delivery: Delivery): number {
+  if (delivery.kind === 'end') return WAIT_MS
   return delivery.kind === 'wait' ? (delivery.ms ?? WAIT_MS) : 0
 }
 

@@ -11,20 +11,22 @@ export const hasEnded = (status: GenerationStatus): boolean =>
 
 /**
  * Waits until a generation has ended, in whatever process, or until the time is over. Resolves to its
- * status then; undefined: it is gone.
+ * status then; undefined: it is gone. A signal ends the wait early.
  */
 export async function waitForEnd(
   deps: Pick<Deps, 'db' | 'notifier'>,
   id: string,
   ms: number,
+  signal?: AbortSignal,
 ): Promise<GenerationStatus | undefined> {
   const deadline = performance.now() + ms
   await using news = openNews(deps, id)
   for (;;) {
     const status = await findStatus(deps.db, id)
     const left = deadline - performance.now()
-    if (status === undefined || hasEnded(status) || left <= 0) return status
-    await news.wait(Math.min(left, LOOK_MS))
+    const isOver = left <= 0 || signal?.aborted === true
+    if (status === undefined || hasEnded(status) || isOver) return status
+    await news.wait(Math.min(left, LOOK_MS), signal)
   }
 }
 

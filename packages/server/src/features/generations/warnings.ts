@@ -1,8 +1,6 @@
 import type { AspectRatio, Size, Warning } from '@nanobanana/shared'
 import type { AppError } from '../../kernel/app-error.ts'
-
-/** Side of a square picture of each size; other ratios keep about the same area. */
-const SQUARE_SIDE: Record<Size, number> = { '512': 512, '1K': 1024, '2K': 2048, '4K': 4096 }
+import { type Pixels as Measured, ratioDistance, sideDistance } from './pixels.ts'
 
 // Google's own pixel tables stray up to 6 % from the ratio asked for, and up to 12 % from the area.
 const RATIO_TOLERANCE = 0.08
@@ -40,35 +38,24 @@ interface Requested {
   size: Size
 }
 
-interface Measured {
-  width: number
-  height: number
-}
-
 /** Where one measured picture differs from what was asked for. */
 export function warningsOf(requested: Requested, measured: Measured): Warning[] {
   const found = `${measured.width}x${measured.height}`
   const warnings: Warning[] = []
-  if (requested.aspectRatio !== undefined && !hasRatio(measured, requested.aspectRatio)) {
+  if (
+    requested.aspectRatio !== undefined &&
+    ratioDistance(measured, requested.aspectRatio) > RATIO_TOLERANCE
+  ) {
     warnings.push({
       code: 'aspect_ratio_differs',
       message: `The provider made ${found}, not the ratio ${requested.aspectRatio}.`,
     })
   }
-  if (!hasSize(measured, requested.size)) {
+  if (sideDistance(measured, requested.size) > SIDE_TOLERANCE) {
     warnings.push({
       code: 'size_differs',
       message: `The provider made ${found}, not the size ${requested.size}.`,
     })
   }
   return warnings
-}
-
-function hasRatio({ width, height }: Measured, ratio: AspectRatio): boolean {
-  const [across = 1, down = 1] = ratio.split(':').map(Number)
-  return Math.abs(Math.log((width * down) / (height * across))) <= RATIO_TOLERANCE
-}
-
-function hasSize({ width, height }: Measured, size: Size): boolean {
-  return Math.abs(Math.log(Math.sqrt(width * height) / SQUARE_SIDE[size])) <= SIDE_TOLERANCE
 }
