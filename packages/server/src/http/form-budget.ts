@@ -1,6 +1,6 @@
 import { MAX_INPUT_IMAGES } from '@nanobanana/shared'
 import { AppError } from '../kernel/app-error.ts'
-import { IMAGE_PART, type PartHead } from './part-head.ts'
+import type { FileNames, PartHead } from './part-head.ts'
 import { isPolluting, unknownField } from './query.ts'
 
 const MAX_FIELDS = 50
@@ -13,10 +13,12 @@ export class FormBudget {
   #files = MAX_INPUT_IMAGES
   #textBytes: number
   #imageBytes: number
+  readonly #names: FileNames
 
-  constructor(limits: { textBytes: number; imageBytes: number }) {
+  constructor(limits: { textBytes: number; imageBytes: number; files: FileNames }) {
     this.#textBytes = limits.textBytes
     this.#imageBytes = limits.imageBytes
+    this.#names = limits.files
   }
 
   open({ name, isFile }: PartHead): void {
@@ -25,11 +27,12 @@ export class FormBudget {
       if (--this.#fields < 0) throw invalid(`The form has more than ${MAX_FIELDS} fields.`)
       return
     }
-    if (name !== IMAGE_PART) {
-      throw invalid(`${name}: only parts named ${IMAGE_PART} are files.`, name)
+    const { parts, list } = this.#names
+    if (!parts.includes(name)) {
+      throw invalid(`${name}: only parts named ${parts[0]} are files.`, name)
     }
     if (--this.#files < 0) {
-      throw invalid(`images: must have at most ${MAX_INPUT_IMAGES} entries.`, 'images')
+      throw invalid(`${list}: must have at most ${MAX_INPUT_IMAGES} entries.`, list)
     }
   }
 
@@ -37,15 +40,15 @@ export class FormBudget {
   add({ name, isFile }: PartHead, before: number, further: number): void {
     if (isFile) this.#imageBytes -= further
     else this.#textBytes -= further
-    if (this.#imageBytes < 0) throw new AppError('payload_too_large', undefined, IN_IMAGES)
+    if (this.#imageBytes < 0) {
+      throw new AppError('payload_too_large', undefined, { param: this.#names.list })
+    }
     if (this.#textBytes < 0) throw new AppError('payload_too_large')
     if (!isFile && before + further > MAX_FIELD_BYTES) {
       throw invalid(`${name}: must be at most ${MAX_FIELD_BYTES} bytes.`, name)
     }
   }
 }
-
-const IN_IMAGES = { param: 'images' }
 
 const invalid = (message: string, param?: string): AppError =>
   new AppError('invalid_input', message, param === undefined ? {} : { param })

@@ -59,7 +59,7 @@ function entriesOf(value: unknown): unknown[] {
 const invalid = (name: string, message: string): AppError =>
   new AppError('invalid_input', `${name}: ${message}.`, { param: name })
 
-const noFile = (text: string): AppError =>
+export const noFile = (text: string): AppError =>
   isWebAddress(text)
     ? new AppError('image_url_not_supported', undefined, { param: IMAGE_PART })
     : new AppError('invalid_image', `${IMAGE_PART}: must be a file.`, { param: IMAGE_PART })

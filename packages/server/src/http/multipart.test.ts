@@ -6,7 +6,12 @@ import { describe, expect, test } from 'vitest'
 import { type Form, readForm } from './multipart.ts'
 import { readPartHead } from './part-head.ts'
 
-const LIMITS = { bodyBytes: 2 ** 20, textBytes: 64 * 1024, imageBytes: 2 ** 20 }
+const LIMITS = {
+  bodyBytes: 2 ** 20,
+  textBytes: 64 * 1024,
+  imageBytes: 2 ** 20,
+  files: { parts: ['image'], list: 'images' },
+}
 
 function read(
   chunks: readonly Buffer[],

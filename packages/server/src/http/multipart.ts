@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import { AppError } from '../kernel/app-error.ts'
 import { ByteList } from './byte-list.ts'
 import { FormBudget } from './form-budget.ts'
-import { type PartHead, readPartHead } from './part-head.ts'
+import { type FileNames, type PartHead, readPartHead } from './part-head.ts'
 import { receive } from './receive.ts'
 
 /** A part of a form: a text, or a file. */
@@ -23,6 +23,7 @@ export interface FormLimits {
   readonly textBytes: number
   /** Of all files together. */
   readonly imageBytes: number
+  readonly files: FileNames
 }
 
 interface Part {
@@ -46,7 +47,7 @@ export async function readForm(
   const budget = new FormBudget(limits)
   const parts: Promise<Part>[] = []
   splitter.on('part', (stream) => {
-    const part = readPart(stream, budget)
+    const part = readPart(stream, budget, limits.files.parts)
     // At once, so that no more of the body is read than needed.
     part.catch((error: Error) => splitter.destroy(error))
     parts.push(part)
@@ -71,7 +72,11 @@ function boundaryOf(contentType: string): string | undefined {
 const malformed = (cause?: unknown): AppError =>
   new AppError('invalid_input', 'The body is not valid multipart/form-data.', { cause })
 
-function readPart(stream: Readable, budget: FormBudget): Promise<Part> {
+function readPart(
+  stream: Readable,
+  budget: FormBudget,
+  fileParts: readonly string[],
+): Promise<Part> {
   const part: Part = { head: undefined, bytes: new ByteList() }
   return new Promise((resolve, reject) => {
     const orReject = (work: () => void) => {
@@ -83,7 +88,7 @@ function readPart(stream: Readable, budget: FormBudget): Promise<Part> {
     }
     stream.on('header', (headers: Record<string, string[]>) =>
       orReject(() => {
-        part.head = readPartHead(headers)
+        part.head = readPartHead(headers, fileParts)
         if (part.head === undefined) throw malformed()
         budget.open(part.head)
       }),

@@ -1,6 +1,14 @@
 /** Name of the parts that are images. */
 export const IMAGE_PART = 'image'
 
+/** What the files of a form are called. */
+export interface FileNames {
+  /** Names that their parts may have. */
+  readonly parts: readonly string[]
+  /** The field that they make together. */
+  readonly list: string
+}
+
 /** What a part of a form says of itself. */
 export interface PartHead {
   readonly name: string
@@ -19,6 +27,7 @@ const IMAGE_TYPE = /^(image\/.*|application\/octet-stream)$/
 /** Reads the headers of a part; undefined where they do not say which field it is. */
 export function readPartHead(
   headers: Readonly<Record<string, readonly string[] | undefined>>,
+  fileParts: readonly string[] = [IMAGE_PART],
 ): PartHead | undefined {
   const [disposition, ...more] = headers['content-disposition'] ?? []
   if (disposition === undefined || more.length > 0) return undefined
@@ -27,7 +36,7 @@ export function readPartHead(
   if (parameters === undefined || name === undefined || name === '') return undefined
   const filename = parameters.get('filename') ?? parameters.get('filename*')
   const type = headers['content-type']?.[0]?.split(';', 1)[0]?.trim().toLowerCase()
-  const isImage = name === IMAGE_PART && type !== undefined && IMAGE_TYPE.test(type)
+  const isImage = fileParts.includes(name) && type !== undefined && IMAGE_TYPE.test(type)
   // A client that says what type a field has often says a file name too.
   const isFile = isImage || (filename !== undefined && type !== 'application/json')
   return { name, type, isFile, isNameless: filename === '' }

@@ -6,12 +6,15 @@ import { createRoom } from '../kernel/room.ts'
 import { authenticate } from './authenticate.ts'
 import { chargeAddress } from './charge.ts'
 import { closeUnread } from './linger.ts'
+import { type FileNames, IMAGE_PART } from './part-head.ts'
 import { announcedBytes } from './receive.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether a request of the route may bring images; never where this is absent. */
     takesUploads?: (request: FastifyRequest) => boolean
+    /** What the files of a form are called, where it is not as on `POST /v1/generate`. */
+    files?: FileNames
   }
   interface FastifyRequest {
     /** Present where the body was let in as an upload: a form, a large body or one of unknown size. */
@@ -29,6 +32,8 @@ interface Upload {
 
 const RETRY_AFTER_SECONDS = 2
 
+const FILES: FileNames = { parts: [IMAGE_PART], list: 'images' }
+
 /** Base64 adds a third. Some clients escape its `+`, `/` or `=`, which adds an eighth at the worst. */
 const BYTES_ON_THE_WIRE = (4 / 3) * (9 / 8)
 
@@ -39,6 +44,7 @@ export interface UploadLimits {
   readonly textBytes: number
   /** Of all images, decoded. */
   readonly imageBytes: number
+  readonly files: FileNames
 }
 
 /** How much a body may be; no images where the route takes none. */
@@ -46,11 +52,12 @@ export function limitsOf(
   request: FastifyRequest,
   deps: Pick<Deps, 'settings'>,
 ): UploadLimits | undefined {
-  if (request.routeOptions.config.takesUploads?.(request) !== true) return undefined
+  const { takesUploads, files = FILES } = request.routeOptions.config
+  if (takesUploads?.(request) !== true) return undefined
   const textBytes = textLimit(request.server)
   const imageBytes = deps.settings.maxUploadBytes
   const bodyBytes = textBytes + Math.ceil(imageBytes * BYTES_ON_THE_WIRE)
-  return { bodyBytes, textBytes, imageBytes }
+  return { bodyBytes, textBytes, imageBytes, files }
 }
 
 export const textLimit = (app: FastifyInstance): number => app.initialConfig.bodyLimit ?? 0
