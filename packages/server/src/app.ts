@@ -315,6 +315,7 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   },
   passwordMinLength: config.auth.passwordMinLength,
   defaultModel: config.provider.defaultModel ?? DEFAULT_MODEL,
+  openaiModels: config.provider.openaiModels,
   urlTtlSeconds: config.images.urlTtlSeconds,
   inlineRetentionSeconds: config.images.inlineRetentionSeconds,
   maxUploadBytes: config.images.maxUploadBytes,

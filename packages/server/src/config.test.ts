@@ -173,6 +173,12 @@ const bad: [Name, string][] = [
   ['GEMINI_BASE_URL', 'https://x.example/#'],
   ['GEMINI_BASE_URL', 'file:///etc/passwd'],
   ['GEMINI_API_VERSION', '../v1'],
+  ['OPENAI_MODEL_MAP', 'gpt-image-1'],
+  ['OPENAI_MODEL_MAP', 'gpt-image-1='],
+  ['OPENAI_MODEL_MAP', 'a=b=c'],
+  ['OPENAI_MODEL_MAP', ','],
+  ['OPENAI_MODEL_MAP', 'gpt image=default'],
+  ['OPENAI_MODEL_MAP', 'dall-e-3=default,dall-e-3=nano-banana'],
   ['STORAGE', 'ftp'],
   ['R2_ACCOUNT_ID', 'evil.example/x'],
   ['URL_TTL', '8d'],
@@ -381,6 +387,24 @@ describe('MODELS_FILE', () => {
     expect(told({ DEFAULT_MODEL: 'house-model' })).toEqual([expect.stringMatching(unknown)])
     expect(told({ MODELS_FILE, DEFAULT_MODEL: 'nano-banana-pro' })).toEqual([
       expect.stringContaining('house-model'),
+    ])
+  })
+
+  test('OPENAI_MODEL_MAP names models, and renames none of them', async () => {
+    const MODELS_FILE = await write('mapped.json', alias)
+    const OPENAI_MODEL_MAP = 'gpt-image-1 = default, dall-e-3=house-model'
+    expect(told({ MODELS_FILE, OPENAI_MODEL_MAP })).toEqual([])
+    expect(loadConfig({ OPENAI_MODEL_MAP }).provider.openaiModels).toEqual({
+      'gpt-image-1': 'default',
+      'dall-e-3': 'house-model',
+    })
+    expect(told({ OPENAI_MODEL_MAP })).toEqual([
+      expect.stringMatching(
+        /^OPENAI_MODEL_MAP its pair no\. 2 names no model; it may be default, gemini-/,
+      ),
+    ])
+    expect(told({ OPENAI_MODEL_MAP: 'nano-banana-pro=default' })).toEqual([
+      'OPENAI_MODEL_MAP its pair no. 1 renames a model of ours',
     ])
   })
 

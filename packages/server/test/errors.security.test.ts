@@ -384,7 +384,7 @@ describe('BOOT-3: exposure', () => {
     const lines = app.service.http.routes
       .filter(({ method }) => method !== 'HEAD')
       .map(({ method, url, policy }) => {
-        const scope = policy.kind === 'scope' ? `:${policy.scope}` : ''
+        const scope = 'scope' in policy ? `:${policy.scope}` : ''
         return `${method} ${url} ${policy.kind}${scope}`
       })
       .toSorted()

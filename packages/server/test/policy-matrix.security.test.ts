@@ -10,8 +10,10 @@ import { listProcedures, type ProcedureFacts } from '../src/http/procedures.ts'
 import { appRouter } from '../src/router.ts'
 import { anonymous, codeIn, errorIn } from './answers.ts'
 import { callOf, FACES, type Face, freshIp, type Input, send } from './calls.ts'
+import { bodyOf } from './form-body.ts'
 import type { Account, TestApp } from './harness.ts'
-import { createWorld, generate, missingId, sampleOf } from './world.ts'
+import { noise } from './pictures.ts'
+import { createWorld, generate, missingId, sampleOf, SMALL } from './world.ts'
 
 const PROCEDURES = listProcedures(appRouter)
 const SCOPES: readonly Scope[] = ['generate', 'read', 'usage']
@@ -50,9 +52,28 @@ function verdictOf(policy: RoutePolicy, credential: Credential): ErrorCode | und
     case 'a key with all scopes':
       return policy.kind === 'session' ? 'session_required' : undefined
     case 'a session':
-      return undefined
+      return policy.kind === 'key' ? 'key_required' : undefined
   }
 }
+
+/** Who must have a scope may lack it. */
+const scopeOf = (policy: RoutePolicy): Scope => ('scope' in policy ? policy.scope : 'usage')
+
+/** What the plain routes take that read a body. */
+const BODIES: Readonly<
+  Record<string, () => Promise<{ body: unknown; headers?: Record<string, string> }>>
+> = {
+  '/v1/images/generations': async () => ({ body: { prompt: 'a banana', ...OPENAI_SMALL } }),
+  '/v1/images/edits': async () => {
+    const form = new FormData()
+    const png = await noise(64, 64).png().toBuffer()
+    form.append('image', new Blob([new Uint8Array(png)], { type: 'image/png' }), 'picture.png')
+    for (const [name, value] of Object.entries({ prompt: 'a hat', ...OPENAI_SMALL }))
+      form.append(name, value)
+    return bodyOf(form)
+  },
+}
+const OPENAI_SMALL = { model: SMALL.model, size: '512x512' }
 
 let app: TestApp
 let alice: Account
@@ -103,7 +124,7 @@ function tokenOf(
     'an unknown key': `nb_live_${'x'.repeat(32)}`,
     'a revoked key': revokedKey,
     'a disabled key': disabledKey,
-    'a key without the scope': keysWithout.get(policy.kind === 'scope' ? policy.scope : 'usage'),
+    'a key without the scope': keysWithout.get(scopeOf(policy)),
     'a key with all scopes': fullKey,
     'a session': session.token,
   }
@@ -156,7 +177,13 @@ test('JWT-8: every other route does as its policy says', async () => {
     ({ url, policy }) => !served.has(url) && policy.kind !== 'per-procedure',
   )
   expect(plain.map(({ method, url }) => `${method} ${url}`)).toEqual(
-    expect.arrayContaining(['GET /v1/images/:id/content', 'GET /files/*', 'GET /healthz']),
+    expect.arrayContaining([
+      'GET /v1/images/:id/content',
+      'POST /v1/images/generations',
+      'POST /v1/images/edits',
+      'GET /files/*',
+      'GET /healthz',
+    ]),
   )
   const made = await generate(app, alice.token, { mode: 'test' })
   const file = new URL(made.url).pathname
@@ -164,7 +191,10 @@ test('JWT-8: every other route does as its policy says', async () => {
     const path = url.replace(':id', made.images[0].id).replace('/files/*', file)
     for (const credential of CREDENTIALS) {
       const verdict = verdictOf(policy, credential)
-      const answer = await app.request(method, path, authorised(tokenOf(credential, policy, alice)))
+      const answer = await app.request(method, path, {
+        ...authorised(tokenOf(credential, policy, alice)),
+        ...(await BODIES[url]?.()),
+      })
       const what = `${method} ${url} with ${credential}`
       if (verdict === undefined) expect(answer.status, what).toBeLessThan(400)
       else if (method === 'HEAD') expect(answer.text, what).toBe('')
@@ -177,7 +207,9 @@ test('every route of the server names its policy', () => {
   const { routes } = app.service.http
   expect(routes.length).toBeGreaterThan(PROCEDURES.length)
   for (const { policy } of routes) {
-    expect(['public', 'session', 'scope', 'signed-url', 'per-procedure']).toContain(policy.kind)
+    expect(['public', 'session', 'scope', 'key', 'signed-url', 'per-procedure']).toContain(
+      policy.kind,
+    )
   }
 })
 

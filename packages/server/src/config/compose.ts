@@ -39,6 +39,7 @@ export function compose(
       geminiApiVersion: v.GEMINI_API_VERSION,
       defaultModel: v.DEFAULT_MODEL,
       modelsText,
+      openaiModels: v.OPENAI_MODEL_MAP ?? {},
       attemptTimeoutMs: Math.min(v.UPSTREAM_ATTEMPT_TIMEOUT, v.UPSTREAM_TIMEOUT),
       totalTimeoutMs: v.UPSTREAM_TIMEOUT,
     },

@@ -41,6 +41,7 @@ export const FIELDS = {
     .optional(),
   DEFAULT_MODEL: f.word({ max: 200 }).optional(),
   MODELS_FILE: f.path().optional(),
+  OPENAI_MODEL_MAP: f.nameMap().optional(),
   UPSTREAM_ATTEMPT_TIMEOUT: f.milliseconds(1, 3600).default(180_000),
   UPSTREAM_TIMEOUT: f.milliseconds(1, 3600).default(290_000),
 

@@ -109,6 +109,19 @@ const split = (text: string) =>
     .map((part) => part.trim())
     .filter((part) => part !== '')
 
+const isModelName = (text: string) => text.length <= 100 && /^[\w./:-]+$/.test(text)
+
+/** A comma list of names with what each stands for: `name=other`. */
+export const nameMap = () =>
+  field((text) => {
+    const pairs = split(text).map((pair) => pair.split('=').map((part) => part.trim()))
+    if (pairs.length === 0 || pairs.some((pair) => pair.length !== 2 || !pair.every(isModelName)))
+      refuse('must be a comma list of pairs like gpt-image-1=default')
+    const map = Object.fromEntries(pairs) as Readonly<Record<string, string>>
+    if (Object.keys(map).length < pairs.length) refuse('holds a name twice')
+    return map
+  })
+
 /** A comma list of secrets, newest first. */
 export const secretList = () =>
   field((text) => {

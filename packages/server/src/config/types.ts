@@ -49,6 +49,8 @@ export interface Config {
     readonly defaultModel: string | undefined
     /** What MODELS_FILE holds. */
     readonly modelsText: string | undefined
+    /** Names on the OpenAI-compatible routes, with the model that each stands for, or `default`. */
+    readonly openaiModels: Readonly<Record<string, string>>
     readonly attemptTimeoutMs: number
     readonly totalTimeoutMs: number
   }

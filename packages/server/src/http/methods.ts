@@ -1,3 +1,4 @@
+import type { Scope } from '@nanobanana/shared'
 import type { FastifyInstance } from 'fastify'
 import { AppError } from '../kernel/app-error.ts'
 import type { Policy } from '../kernel/procedures.ts'
@@ -6,6 +7,8 @@ import { sendError } from './errors.ts'
 /** What a route that is no procedure says of its callers. */
 export type RoutePolicy =
   | Policy
+  /** A key that has the scope, and no access token. */
+  | { readonly kind: 'key'; readonly scope: Scope }
   /** Who may call is written in the URL and signed. */
   | { readonly kind: 'signed-url' }
   /** Each procedure behind the route has its own. */

@@ -156,7 +156,12 @@ test('generate takes an Idempotency-Key, says when it was replayed and refuses f
   const takers = operations.filter(({ parameters: list = [] }) =>
     list.some((one) => one.in === 'header'),
   )
-  expect(takers.map(({ path }) => path)).toEqual(['/v1/generate', '/v1/generations/{id}'])
+  expect(takers.map(({ path }) => path)).toEqual([
+    '/v1/generate',
+    '/v1/generations/{id}',
+    '/v1/images/edits',
+    '/v1/images/generations',
+  ])
 })
 
 test('no operation has a password in its query', () => {

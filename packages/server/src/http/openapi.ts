@@ -8,6 +8,7 @@ import {
   HEADERS,
   LIMIT_HEADERS,
 } from './openapi-errors.ts'
+import { OPENAI_TAG, openAiPaths, openAiSchemas } from './openai/document.ts'
 import { formContent } from './openapi-forms.ts'
 import {
   ACCEPTED_HEADERS,
@@ -66,6 +67,7 @@ export function createOpenApiDocument(
   allowFurtherFields(outputsOf(document))
   for (const procedure of listProcedures(router)) rewrite(document, procedure)
   document.paths['/v1/images/{id}/content'] = { get: imageContent() }
+  Object.assign(document.paths, openAiPaths())
   document.paths = sorted(document.paths)
   document.components = {
     schemas: sorted(schemasOf(document)),
@@ -80,7 +82,12 @@ export function createOpenApiDocument(
 /** Ours, without the error schemas of the generator. */
 function schemasOf({ components }: Document): Record<string, Json> {
   const named = Object.entries(components.schemas).filter(([name]) => !name.startsWith('error.'))
-  return { ...Object.fromEntries(named), ...eventSchemas(), Error: errorSchema() }
+  return {
+    ...Object.fromEntries(named),
+    ...eventSchemas(),
+    ...openAiSchemas(),
+    Error: errorSchema(),
+  }
 }
 
 /** Every error status that an operation refers to, in order. */
@@ -120,6 +127,7 @@ const TAGS = [
   { name: 'models', description: 'What can be asked for.' },
   { name: 'usage', description: 'What it came to.' },
   { name: 'webhooks', description: 'Endpoints of yours that are told of what happened.' },
+  OPENAI_TAG,
 ]
 
 const sorted = <T>(record: Record<string, T>): Record<string, T> =>

@@ -34,7 +34,7 @@ export function addRateLimits(app: FastifyInstance, deps: Deps): void {
 function isGuarded(request: FastifyRequest): boolean {
   const { policy, isGuarded: ofRequest } = request.routeOptions.config
   if (policy?.kind === 'per-procedure') return ofRequest?.(request) === true
-  return policy?.kind === 'session' || policy?.kind === 'scope'
+  return policy?.kind === 'session' || policy?.kind === 'scope' || policy?.kind === 'key'
 }
 
 /** A route says itself, and where it does so today, that a credential is missing or does not work. */

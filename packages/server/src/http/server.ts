@@ -13,6 +13,7 @@ import { addErrorHandlers, createClientErrorHandler, fromFastify, sendError } fr
 import { addSecurityHeaders, responseHeaders } from './headers.ts'
 import { endStreamsOnClose } from './events.ts'
 import { addImages } from './images.ts'
+import { addOpenAi } from './openai/routes.ts'
 import { addMethodNotAllowed, type RouteFacts, watchRoutes } from './methods.ts'
 import { addOverloadGate, type InFlight } from './overload.ts'
 import { addRateLimits } from './rate-limits.ts'
@@ -127,6 +128,7 @@ export async function createHttpServer(deps: Deps, options: HttpOptions): Promis
   addRest(app, deps, appRouter)
   addTrpc(app, deps, appRouter)
   addImages(app, deps)
+  addOpenAi(app, deps)
   addSystem(app, deps, state)
   await addDocs(app, deps, { page: options.docs })
   const served = [...routes]

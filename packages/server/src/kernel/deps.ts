@@ -21,6 +21,8 @@ export interface Settings {
   readonly registration: { readonly mode: 'open' | 'closed' | 'token'; readonly token?: string }
   readonly passwordMinLength: number
   readonly defaultModel: string
+  /** Names on the OpenAI-compatible routes, with the model that each stands for, or `default`. */
+  readonly openaiModels: Readonly<Record<string, string>>
   readonly urlTtlSeconds: number
   readonly inlineRetentionSeconds: number
   /** Decoded bytes of all images that one request may bring. */
