@@ -53,6 +53,7 @@ export const eventStream = {
     schema: {
       type: 'string',
       description: 'Server-sent events; the `data` of each is a `GenerationEvent`.',
+      contentSchema: { $ref: '#/components/schemas/GenerationEvent' },
     },
   },
 }

@@ -94,6 +94,7 @@ const operation = <T extends Json>(about: T) => ({
           schema: {
             type: 'string',
             description: 'The `data` of each event is an `OpenAiImageEvent`, or `Error`.',
+            contentSchema: ref('OpenAiImageEvent'),
           },
         },
       },
