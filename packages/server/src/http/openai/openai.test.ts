@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { codeIn, errorIn } from '../../../test/answers.ts'
 import { bodyOf } from '../../../test/form-body.ts'
 import type { Account, TestApp } from '../../../test/harness.ts'
@@ -12,6 +12,7 @@ import {
 } from '../../../test/scripted-provider.ts'
 import { createWorld } from '../../../test/world.ts'
 import { ProviderError } from '../../ports/image-provider.ts'
+import { ObjectStoreError } from '../../ports/object-store.ts'
 
 let live: ScriptedProvider
 let app: TestApp
@@ -271,6 +272,26 @@ describe('edits', () => {
     expect({ sizes, aspectRatio }).toEqual({ sizes: [64, 32], aspectRatio: '3:2' })
   })
 
+  test('a picture larger than any JSON, and one larger than is let in', async () => {
+    const large = await noise(400, 400).png().toBuffer()
+    expect(large.length).toBeGreaterThan(64 * 1024)
+    expect(
+      (
+        await edit([
+          ['image', large],
+          ['prompt', 'x'],
+        ])
+      ).status,
+    ).toBe(200)
+    await using narrow = await createWorld({ env: { MAX_UPLOAD_BYTES: '100kB' } })
+    const { key: token } = await narrow.createKey(await narrow.register())
+    const form = new FormData()
+    form.append('image', new File([new Uint8Array(large)], 'large.png', { type: 'image/png' }))
+    form.append('prompt', 'x')
+    const answer = await narrow.request('POST', EDITS, { token, ...(await bodyOf(form)) })
+    expect(codeIn(answer)).toBe('payload_too_large')
+  })
+
   test('the tokens of its input are parted into text and images', async () => {
     const { usage } = (
       await edit([
@@ -453,6 +474,15 @@ describe('refusals', () => {
     expect((await generationOf(answer)).status).toBe('failed')
   })
 
+  test('who has no request left is told so before the body is read', async () => {
+    const limits = { mode: 'test', requests_per_minute: 1 }
+    const { key: token } = await app.createKey(alice, limits)
+    const body = '{"prompt":'
+    const ask = () => app.request('POST', GENERATIONS, { token, body })
+    expect(codeIn(await ask())).toBe('invalid_json')
+    expect(codeIn(await ask())).toBe('rate_limited')
+  })
+
   test('out of budget nothing is asked of the provider', async () => {
     const { key: poor } = await app.createKey(alice, { mode: 'live', monthly_limit_usd: 0 })
     const before = live.seen.length
@@ -587,6 +617,22 @@ test('what waits for a worker in vain is answered at the end of all patience, no
   expect(codeIn(answer)).toBe('upstream_timeout')
   expect(answer.headers['x-should-retry']).toBe('false')
   expect(answer.headers['location']).toMatch(/^\/v1\/generations\/gen_/)
+})
+
+test('what is paid for and cannot be read just now is not to be bought again', async () => {
+  const read = vi.spyOn(app.service.deps.objectStore, 'read')
+  for (const stream of [false, true]) {
+    read.mockRejectedValueOnce(new ObjectStoreError('the store is away'))
+    const answer = await post({ stream })
+    expect((await generationOf(answer)).status).toBe('succeeded')
+    if (stream) {
+      expect(eventsIn(answer.text)).toMatchObject([{ data: { error: { code: 'unavailable' } } }])
+    } else {
+      expect(codeIn(answer)).toBe('unavailable')
+      expect(answer.headers['x-should-retry']).toBe('false')
+    }
+  }
+  read.mockRestore()
 })
 
 describe('Idempotency-Key', () => {
