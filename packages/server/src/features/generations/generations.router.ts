@@ -40,7 +40,6 @@ export const generateProcedure = scopedProcedure('generate')
         ctx.startWaiting()
         ctx.setHeader('x-generation-id', id)
         ctx.setHeader('location', ctx.locationOf(`/v1/generations/${id}`))
-        ctx.startWaiting()
       },
       onReplayed: () => ctx.setHeader('idempotent-replayed', 'true'),
     })

@@ -611,7 +611,8 @@ test('what waits for a worker in vain is answered at the end of all patience, no
   const account = await idle.register()
   const { key: token } = await idle.createKey(account)
   // All the places for runs of requests.
-  const taken = Array.from({ length: 64 }, (_, i) => idle.service.deps.slots.take(`somebody ${i}`))
+  const holder = (i: number) => ({ kind: 'account', name: `somebody ${i}`, share: 1 })
+  const taken = Array.from({ length: 64 }, (_, i) => idle.service.deps.slots.tryTake(holder(i)))
   const answer = await idle.request('POST', GENERATIONS, { token, body: { prompt: 'x' } })
   expect(taken).not.toContain(undefined)
   expect(codeIn(answer)).toBe('upstream_timeout')

@@ -116,6 +116,7 @@ function callOf(
     asked: { procedure: name, input },
     delivery: { kind: input.stream === true ? 'stream' : 'end' },
     onCommitted: (id) => {
+      context.startWaiting()
       context.setHeader('x-generation-id', id)
       context.setHeader('location', context.locationOf(`/v1/generations/${id}`))
     },
