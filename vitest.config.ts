@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
-// One worker less than cores is one worker on a small machine, where most tests wait for a database.
-const maxWorkers = Math.max(2, availableParallelism() - 1)
+// Many tests wait for timers, a database or other processes, so a small machine takes one more than it has
+// cores; a large one leaves one core to those.
+const maxWorkers = Math.max(3, availableParallelism() - 1)
 
 export default defineConfig({
   resolve: { conditions: ['source'] },
