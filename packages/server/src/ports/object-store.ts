@@ -52,7 +52,7 @@ export class ObjectStoreError extends Error {
 
 /**
  * Keeps the bytes of images. Promises:
- * - after `put` resolves the object is durable and whole, or `put` rejects with `ObjectStoreError`
+ * - after `put` resolves the object is durable, whole and to be read, or `put` rejects with `ObjectStoreError`
  *   and no reader ever sees half of it; putting the same key again replaces it;
  * - `read` of a missing key resolves to undefined, `delete` of one resolves;
  * - a key that is not an `isObjectKey` is refused by `put` and is a missing one elsewhere;

@@ -12,6 +12,7 @@ import {
   type ObjectUrl,
 } from '../../ports/object-store.ts'
 import { attempt, attemptEach, codeOf } from './attempt.ts'
+import { confirmPut } from './s3-confirm.ts'
 
 export interface S3Options {
   readonly endpoint: string
@@ -48,9 +49,10 @@ export function createS3ObjectStore(options: S3Options): ObjectStore {
     async put(object) {
       if (!isObjectKey(object.key)) throw new ObjectStoreError(`refused key ${object.key}`)
       const { client, s3 } = await connected()
-      await refusable(`put ${object.key}`, () =>
-        client.send(putCommand(s3, object, bucket, cacheControl(options))),
-      )
+      await refusable(`put ${object.key}`, async () => {
+        const answer = await client.send(putCommand(s3, object, bucket, cacheControl(options)))
+        await confirmPut({ s3, client, bucket }, object, answer.ETag)
+      })
     },
 
     async read(key, range) {
