@@ -152,7 +152,8 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
   await webhooks.reseal(deps)
   const embedded = database.engine === 'pglite'
   const recovered = await recoverAbandoned(deps, { all: embedded })
-  if (recovered > 0) log.warn({ generations: recovered }, 'generations of a dead process failed')
+  if (recovered > 0)
+    log.warn({ generations: recovered }, 'generations of a dead process were dealt with')
   const timers = [recoverRegularly(deps), renewRegularly(deps)]
   opened.defer(() => timers.forEach(clearInterval))
   opened.defer(heedCancellations(deps))
@@ -320,6 +321,7 @@ const settingsOf = (config: Config, address: { url: string }): Settings => ({
   inlineRetentionSeconds: config.images.inlineRetentionSeconds,
   maxUploadBytes: config.images.maxUploadBytes,
   maxStoredBytes: config.images.maxStoredBytes ?? null,
+  spoolMaxBytes: config.images.spoolMaxBytes,
   upstreamTimeoutMs: config.provider.totalTimeoutMs,
   syncTimeoutMs: config.jobs.syncTimeoutMs,
   queueMax: config.jobs.queueMax,
@@ -442,7 +444,9 @@ async function refuseUnreadableKeys(deps: Pick<Deps, 'db' | 'secrets'>): Promise
   )
 }
 
-function recoverRegularly(deps: Pick<Deps, 'db' | 'queue' | 'log' | 'metrics'>): NodeJS.Timeout {
+function recoverRegularly(
+  deps: Pick<Deps, 'db' | 'queue' | 'leases' | 'log' | 'metrics'>,
+): NodeJS.Timeout {
   const recover = () =>
     recoverAbandoned(deps, { all: false }).catch((error: unknown) =>
       deps.log.error({ err: error }, 'recovery of abandoned generations failed'),

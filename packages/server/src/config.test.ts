@@ -48,6 +48,7 @@ describe('defaults', () => {
       urlTtlSeconds: 3600,
       inlineRetentionSeconds: 86_400,
       maxUploadBytes: 33_554_432,
+      spoolMaxBytes: 1_073_741_824,
     })
     expect(config.jobs).toEqual({
       syncTimeoutMs: 90_000,
@@ -103,6 +104,7 @@ const good: [Name, string, (config: Config) => unknown, unknown][] = [
   ['URL_TTL', '7d', (c) => c.images.urlTtlSeconds, 604_800],
   ['INLINE_RETENTION', '24h', (c) => c.images.inlineRetentionSeconds, 86_400],
   ['MAX_UPLOAD_BYTES', '75MB', (c) => c.images.maxUploadBytes, 75_000_000],
+  ['SPOOL_MAX_BYTES', '0', (c) => c.images.spoolMaxBytes, 0],
   ['MAX_UPLOAD_BYTES', '1048576', (c) => c.images.maxUploadBytes, 1_048_576],
   ['DEFAULT_MONTHLY_LIMIT_USD', '12.5', (c) => c.limits.monthlyLimitMicros, 12_500_000],
   ['DEFAULT_MONTHLY_LIMIT_USD', '0.000001', (c) => c.limits.monthlyLimitMicros, 1],

@@ -6,6 +6,7 @@ import { releaseLeases } from './features/generations/generations.service.ts'
 import { createMetricsServer } from './http/metrics-server.ts'
 import { createHttpServer, type HttpOptions, type HttpServer } from './http/server.ts'
 import { type Job, startWorkers } from './jobs/generations.ts'
+import { startSpool } from './jobs/spool.ts'
 import { startWebhooks } from './jobs/webhooks.ts'
 import type { Deps } from './kernel/deps.ts'
 
@@ -52,7 +53,7 @@ export async function createService(
   const { metricsPort } = config.server
   const metrics = metricsPort === undefined ? undefined : createMetricsServer(deps, http.state)
   const { workers } = config.jobs
-  const jobs: Job[] = workers > 0 ? [startWorkers(deps, workers)] : []
+  const jobs: Job[] = workers > 0 ? [startWorkers(deps, workers), startSpool(deps)] : []
   const stopJobs = () => Promise.all(jobs.map((job) => job.stop()))
   const drain = () => {
     http.state.draining = true

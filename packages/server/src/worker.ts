@@ -5,6 +5,7 @@ import { BootError, type Config } from './config.ts'
 import { releaseLeases } from './features/generations/generations.service.ts'
 import { createMetricsServer } from './http/metrics-server.ts'
 import { startWorkers } from './jobs/generations.ts'
+import { startSpool } from './jobs/spool.ts'
 import { startWebhooks } from './jobs/webhooks.ts'
 import type { Deps } from './kernel/deps.ts'
 import { openMetrics } from './service.ts'
@@ -37,7 +38,7 @@ export async function startWorker(config: Config): Promise<Worker> {
     await app.close()
     throw error
   }
-  const jobs = [startWorkers(deps, config.jobs.workers), startWebhooks(deps)]
+  const jobs = [startWorkers(deps, config.jobs.workers), startSpool(deps), startWebhooks(deps)]
   const stopJobs = () => Promise.all(jobs.map((job) => job.stop()))
   const drain = () => {
     state.draining = true

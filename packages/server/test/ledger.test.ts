@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { findViolations } from '../src/check/check.ts'
 import { endFailed, endSurely } from '../src/features/generations/ending.ts'
 import { remove } from '../src/features/generations/generations.service.ts'
-import type { Job, Made } from '../src/features/generations/making.ts'
+import type { Job } from '../src/features/generations/making.ts'
+import type { Result } from '../src/features/generations/result.ts'
 import { recoverAbandoned } from '../src/features/generations/recovering.ts'
 import { newRun } from '../src/features/generations/running.ts'
 import { NO_TOKENS } from '../src/features/generations/tokens.ts'
@@ -103,12 +104,12 @@ const jobOf = (kept: Kept): Job => ({
   run: kept.run,
 })
 
-const madeWith = (usage: TokenUsage): Made => ({
+const resultWith = (usage: TokenUsage): Result => ({
   images: [],
   text: null,
   usage,
   wasted: NO_TOKENS,
-  failures: [],
+  warnings: [],
 })
 
 /** Begins an attempt; whether money and limits allowed it. */
@@ -202,7 +203,7 @@ const settle = (n: number, usage: TokenUsage) =>
     (state) => withStatus(state, 'running', n) !== undefined,
     async (state) => {
       const kept = withStatus(state, 'running', n)!
-      const ended = await endSurely(app.service.deps, jobOf(kept), madeWith(usage))
+      const ended = await endSurely(app.service.deps, jobOf(kept), resultWith(usage))
       const micros = kept.payer.mode === 'live' ? priceMicros(usage, model.prices) : 0
       expect(ended?.row.cost_micros).toBe(micros)
       Object.assign(kept, { status: 'succeeded', micros })
@@ -219,7 +220,7 @@ const fail = (n: number, how: 'error' | 'lease') =>
         await endFailed(
           app.service.deps,
           jobOf(kept),
-          madeWith(NO_TOKENS),
+          resultWith(NO_TOKENS),
           new AppError('no_image'),
         )
       } else {
@@ -227,7 +228,7 @@ const fail = (n: number, how: 'error' | 'lease') =>
         where id = ${kept.id}`.execute(db())
         expect(await recoverAbandoned(app.service.deps, { all: false })).toBe(1)
         // What comes too late changes nothing.
-        const late = await endSurely(app.service.deps, jobOf(kept), madeWith(NO_TOKENS))
+        const late = await endSurely(app.service.deps, jobOf(kept), resultWith(NO_TOKENS))
         expect(late).toBeUndefined()
       }
       kept.status = 'failed'

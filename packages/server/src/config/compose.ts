@@ -49,6 +49,7 @@ export function compose(
       inlineRetentionSeconds: v.INLINE_RETENTION,
       maxUploadBytes: v.MAX_UPLOAD_BYTES,
       maxStoredBytes: v.MAX_STORED_BYTES_PER_ACCOUNT,
+      spoolMaxBytes: v.SPOOL_MAX_BYTES,
     },
     jobs: {
       syncTimeoutMs: v.SYNC_TIMEOUT,

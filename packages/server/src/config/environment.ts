@@ -63,6 +63,7 @@ export const FIELDS = {
   INLINE_RETENTION: f.seconds(60, 366 * DAY_SECONDS).default(DAY_SECONDS),
   MAX_UPLOAD_BYTES: f.bytes(1024, 75e6).default(32 * MEBIBYTE),
   MAX_STORED_BYTES_PER_ACCOUNT: f.bytes(1, 1e15).optional(),
+  SPOOL_MAX_BYTES: f.bytes(0, 2 ** 40).default(1024 * MEBIBYTE),
 
   SYNC_TIMEOUT: f.milliseconds(1, 3600).default(90_000),
   WORKERS: f.integer(0, 256).default(4),

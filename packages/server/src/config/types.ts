@@ -63,6 +63,8 @@ export interface Config {
     readonly maxUploadBytes: number
     /** Per account; unset: none. */
     readonly maxStoredBytes: number | undefined
+    /** Of pictures that wait for their store, in the database; 0: none may. */
+    readonly spoolMaxBytes: number
   }
   readonly jobs: {
     readonly syncTimeoutMs: number

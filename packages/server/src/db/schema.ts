@@ -6,6 +6,7 @@ import type {
   GenerationStatus,
   KeyStatus,
   Mode,
+  Model,
   Scope,
   Warning,
   WebhookDisabledReason,
@@ -375,6 +376,49 @@ export interface WebhookAttemptsTable {
   error: DeliveryError | null
 }
 
+interface StoredTokens {
+  inputTokens: number
+  textOutputTokens: number
+  imageOutputTokens: number
+}
+
+/** What a generation came to whose pictures wait for their store. */
+export interface StoredResult {
+  text: string | null
+  warnings: Warning[]
+  usage: StoredTokens
+  /** Beside it, what the provider may bill. */
+  wasted: StoredTokens
+  /** With the prices at which it was begun. */
+  model: Model
+}
+
+/** A generation whose pictures are made, while its store does not take all of them. */
+export interface SpooledGenerationsTable {
+  generation_id: string
+  result: JSONColumnType<StoredResult, string, never>
+  tries: Generated<number>
+  /** Null while a process is at it, under the generation's lease. */
+  retry_at: Date | null
+  created_at: CreatedAt
+}
+
+/** An image of such a generation, its row to be. */
+export interface SpooledImagesTable {
+  id: string
+  generation_id: string
+  position: number
+  storage: 's3' | 'disk' | 'inline'
+  object_key: string
+  mime_type: 'image/png' | 'image/jpeg' | 'image/webp'
+  width: number
+  height: number
+  bytes: number
+  sha256: string
+  /** The bytes; null: they rest in the store. */
+  body: Uint8Array | null
+}
+
 /** When a task of the sweeper was last begun, so that several processes take turns. */
 export interface SweepsTable {
   task: string
@@ -405,5 +449,7 @@ export interface Database {
   audit: AuditTable
   database_identity: DatabaseIdentityTable
   doomed_objects: DoomedObjectsTable
+  spooled_generations: SpooledGenerationsTable
+  spooled_images: SpooledImagesTable
   sweeps: SweepsTable
 }

@@ -29,6 +29,8 @@ export interface Settings {
   readonly maxUploadBytes: number
   /** Bytes of images that an account may have stored; null: any. */
   readonly maxStoredBytes: number | null
+  /** Of all pictures that wait for their store; 0: none may. */
+  readonly spoolMaxBytes: number
   readonly upstreamTimeoutMs: number
   /** How long a request that names no time waits for its generation. */
   readonly syncTimeoutMs: number

@@ -3,10 +3,12 @@ import { AppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import { countQueued, countRunning } from './generations.repo.ts'
+import { hasRoom } from './spooling.ts'
 
 type Limits = Pick<Deps, 'settings'>
 
 const RETRY_AFTER_SECONDS = 5
+const RETRY_AFTER_STORE_SECONDS = 15
 
 /**
  * Refuses where too many wait, of the account or of all. Parallel requests may pass it together: it
@@ -30,6 +32,16 @@ export async function admitToQueue(
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     })
   }
+}
+
+/** Refuses while so much waits for the store that a picture, once paid for, might find no place. */
+export async function admitToStore(
+  deps: Pick<Deps, 'db' | 'objectStore' | 'settings'>,
+): Promise<void> {
+  if (await hasRoom(deps.db, deps)) return
+  throw new AppError('unavailable', 'The image store cannot be used right now.', {
+    retryAfterSeconds: RETRY_AFTER_STORE_SECONDS,
+  })
 }
 
 /** Refuses a key that has as many generations running as it may. */

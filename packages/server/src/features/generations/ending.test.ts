@@ -6,7 +6,7 @@ let app: TestApp
 let key: string
 beforeAll(async () => {
   // What other transactions are begun meanwhile is not the question.
-  app = await createTestApp({ env: { WORKERS: '0' } })
+  app = await createTestApp({ env: { WORKERS: '0', SPOOL_MAX_BYTES: '0' } })
   key = (await app.createKey(await app.register())).key
 })
 afterAll(() => app[Symbol.asyncDispose]())
@@ -64,7 +64,7 @@ describe('a database that fails while a paid picture is being kept', () => {
   })
 })
 
-test('a store that fails is not an invitation to buy the picture again', async () => {
+test('a store that fails, and has no spool, is not an invitation to buy the picture again', async () => {
   vi.spyOn(app.service.deps.objectStore, 'put').mockRejectedValue(new ObjectStoreError('full'))
   const failed = await generate('no room')
   expect(failed.status).toBe(503)

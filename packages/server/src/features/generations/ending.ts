@@ -18,11 +18,12 @@ import {
 } from './generations.repo.ts'
 import { expireRecords } from './idempotency.repo.ts'
 import { deleteKept } from './kept-images.repo.ts'
-import type { Job, Made } from './making.ts'
+import type { Job } from './making.ts'
+import type { Result } from './result.ts'
+import { deleteSpooled } from './spool.repo.ts'
 import { tell } from './telling.ts'
 import { countEnd } from './counting.ts'
 import { addUsage } from './tokens.ts'
-import { warningsOfResult } from './warnings.ts'
 
 /** An ended generation with its images' rows. */
 export interface Ended {
@@ -32,6 +33,12 @@ export interface Ended {
   isOurs: boolean
 }
 
+/** What ends, in the name of which run, and as the ledger knows it. */
+export type Ending = Pick<Job, 'id' | 'paid' | 'run'>
+
+/** What the provider billed, or may have. */
+type Billed = Pick<Result, 'usage' | 'wasted'>
+
 type EndDeps = Pick<Deps, 'urgentDb' | 'settings' | 'log' | 'metrics'>
 
 /** Milliseconds between the tries to end a generation while the database fails. */
@@ -39,11 +46,16 @@ const END_RETRIES_MS = [100, 500, 2000]
 
 /**
  * Ends the generation, again if the database failed: the pictures are paid for. A commit whose
- * answer was lost shows as a generation that has succeeded.
+ * answer was lost shows as a generation that has succeeded. `beside` joins the transaction.
  */
-export async function endSurely(deps: EndDeps, job: Job, made: Made): Promise<Ended | undefined> {
-  const ended = await surely(deps, job, () => end(deps, job, made))
-  if (ended !== undefined) countEnd(deps, ended.row, upstreamCost(job, made))
+export async function endSurely(
+  deps: EndDeps,
+  job: Ending,
+  result: Result,
+  beside?: (tx: Tx) => Promise<unknown>,
+): Promise<Ended | undefined> {
+  const ended = await surely(deps, job, () => end(deps, job, result, beside))
+  if (ended !== undefined) countEnd(deps, ended.row, upstreamCost(job, result))
   return ended
 }
 
@@ -53,23 +65,24 @@ export async function endSurely(deps: EndDeps, job: Job, made: Made): Promise<En
  */
 export async function endFailed(
   deps: Pick<Deps, 'urgentDb' | 'log' | 'metrics'>,
-  job: Job,
-  made: Made,
+  job: Ending,
+  billed: Billed,
   error: AppError,
 ): Promise<void> {
   const write = () =>
     transaction(deps.urgentDb, async (tx) => {
-      const failed = await fail(tx, runOf(job), storedOf(error), upstreamCost(job, made))
+      const failed = await fail(tx, runOf(job), storedOf(error), upstreamCost(job, billed))
       if (failed !== undefined) await giveBack(tx, failed)
       return failed
     })
   const failed = await (isDatabaseTrouble(error.cause) ? write() : surely(deps, job, write))
-  if (failed !== undefined) countEnd(deps, failed, upstreamCost(job, made))
+  if (failed !== undefined) countEnd(deps, failed, upstreamCost(job, billed))
 }
 
-async function surely<T>(
+/** Does it again while the database fails. */
+export async function surely<T>(
   { log }: Pick<Deps, 'log'>,
-  job: Job,
+  job: Pick<Job, 'id'>,
   write: () => Promise<T>,
 ): Promise<T> {
   for (const delayMs of END_RETRIES_MS) {
@@ -90,7 +103,7 @@ export function storedOf({ code, message, row, headers }: AppError): StoredError
   return { type: row.type, code, message, ...(isFinal ? { final: true } : {}) }
 }
 
-const runOf = ({ id, paid, run }: Job): Run => ({
+export const runOf = ({ id, paid, run }: Ending): Run => ({
   id,
   attempt: paid.attempt,
   owner: run.owner,
@@ -102,32 +115,34 @@ const runOf = ({ id, paid, run }: Job): Run => ({
  */
 async function end(
   deps: Pick<Deps, 'urgentDb' | 'settings'>,
-  job: Job,
-  made: Made,
+  job: Ending,
+  result: Result,
+  beside?: (tx: Tx) => Promise<unknown>,
 ): Promise<Ended | undefined> {
-  const { usage: tokens } = made
+  const { usage: tokens } = result
   try {
     return await transaction(deps.urgentDb, async (tx) => {
       // First, in the order in which a deletion locks; without the account there is nothing to end.
       if (!(await auth.hold(tx, job.paid.userId))) throw new EndedMeanwhile()
       const row = await succeed(tx, runOf(job), {
-        text: made.text,
-        warnings: warningsOfResult(job, made.images, made.failures),
+        text: result.text,
+        warnings: result.warnings,
         input_tokens: tokens.inputTokens,
         output_tokens: tokens.textOutputTokens + tokens.imageOutputTokens,
         cost_micros: priceOf(job.paid, tokens),
-        upstream_cost_micros: upstreamCost(job, made),
+        upstream_cost_micros: upstreamCost(job, result),
       })
       if (row === undefined) throw new EndedMeanwhile()
-      await settle(tx, job.paid, reservationOf(row), { images: made.images.length, tokens })
+      await settle(tx, job.paid, reservationOf(row), { images: result.images.length, tokens })
       await expireRecords(tx, job.id)
       await letGoOfImages(tx, row)
-      const rows = await images.record(tx, deps, made.images)
+      await beside?.(tx)
+      const rows = await images.record(tx, deps, result.images)
       await tell(tx, row, eventsOf(row, rows.length))
       return { row, images: rows, isOurs: true }
     })
   } catch (error) {
-    if (error instanceof EndedMeanwhile) return findEnded(deps, job, made)
+    if (error instanceof EndedMeanwhile) return findEnded(deps, job, result)
     throw error
   }
 }
@@ -160,6 +175,8 @@ export async function abandon(
 export async function giveBack(tx: Tx, row: GenerationRow): Promise<void> {
   await releaseOf(tx, row)
   await letGoOfImages(tx, row)
+  // One that is canceled may have pictures that wait for their store, or rest there without a row.
+  await images.doom(tx, await deleteSpooled(tx, row.id))
   await tell(tx, row, [{ type: row.status === 'canceled' ? 'canceled' : 'failed' }])
 }
 
@@ -202,14 +219,14 @@ export async function endUnbegun(
 }
 
 /** What the provider has or may have billed us, failed attempts included, in micro-dollars. */
-const upstreamCost = ({ paid }: Job, made: Made): number =>
-  priceOf(paid, addUsage([made.usage, made.wasted]))
+const upstreamCost = ({ paid }: Ending, { usage, wasted }: Billed): number =>
+  priceOf(paid, addUsage([usage, wasted]))
 
 /** The generation as this call ended it before, if it did, or as somebody canceled it. */
 export async function findEnded(
   { urgentDb: db }: Pick<Deps, 'urgentDb'>,
-  { id, paid }: Job,
-  made: Made,
+  { id, paid }: Ending,
+  result: Pick<Result, 'images'>,
 ): Promise<Ended | undefined> {
   const row = await findGeneration(db, { userId: paid.userId, mode: undefined }, id)
   if (row === undefined || row.attempt !== paid.attempt) return undefined
@@ -217,7 +234,7 @@ export async function findEnded(
   if (row.status !== 'succeeded') return undefined
   const rows = await images.listByGeneration(db, paid.userId, [id])
   // Another run may have ended it, with other pictures.
-  const isOurs = made.images.some((image) => image.row.id === rows[0]?.id)
+  const isOurs = result.images.some((image) => image.row.id === rows[0]?.id)
   return { row, images: rows, isOurs }
 }
 

@@ -15,7 +15,7 @@ let app: TestApp
 let user: Account
 let key: string
 beforeAll(async () => {
-  app = await createTestApp()
+  app = await createTestApp({ env: { SPOOL_MAX_BYTES: '0' } })
   user = await app.register()
   key = (await app.createKey(user)).key
 })
@@ -147,7 +147,7 @@ describe('a provider that breaks its promise', () => {
   })
 })
 
-describe('a store that fails', () => {
+describe('a store that fails while no picture may wait for it', () => {
   test('in keeping the picture is 503: the row failed, nothing is charged', async () => {
     const { objectStore } = app.service.deps
     const put = vi.spyOn(objectStore, 'put')

@@ -7,7 +7,7 @@ import type { Principal } from '../../kernel/principal.ts'
 import type { ImageProvider } from '../../ports/image-provider.ts'
 import * as images from '../images/images.service.ts'
 import { type Job as Paid, priceOf } from '../usage/usage.service.ts'
-import { admitToQueue } from './admission.ts'
+import { admitToQueue, admitToStore } from './admission.ts'
 import { type Answer, answerBegun, answerOf, answerWith } from './answering.ts'
 import { detach } from './detaching.ts'
 import type { Ended } from './ending.ts'
@@ -58,6 +58,7 @@ export async function generate(
       : await claimOf(principal, header, asked.procedure, asked.input)
   const earlier = claim && (await findEarlier(deps, claim, call))
   if (earlier !== undefined && 'answer' in earlier) return earlier.answer
+  await admitToStore(deps)
   if (call.delivery.kind === 'async') await admitToQueue(deps.db, deps, principal.userId)
   const prepared = await prepare(deps, principal, input)
   try {
@@ -166,18 +167,23 @@ async function begin(
     : waitHere(deps, principal, job, running, timeOf(deps, delivery))
 }
 
-/** Waits for what runs in this process, which needs no look at the database. */
+/** Waits for what runs in this process, which needs no look at the database until its store fails. */
 async function waitHere(
   deps: GenerateDeps,
   principal: Principal,
   job: Job,
-  running: Promise<Ended>,
+  running: Promise<Ended | 'spooled'>,
   ms: number,
 ): Promise<Answer> {
   const over = new AbortController()
+  const deadline = performance.now() + ms
   const late = sleep(ms, undefined, { signal: over.signal })
   try {
     const ended = await Promise.race([running, late.catch(() => undefined)])
+    if (ended === 'spooled') {
+      await waitForEnd(deps, job.id, deadline - performance.now())
+      return await answerOf(deps, principal, job.id)
+    }
     if (ended !== undefined) return await answerWith(deps, ended).catch(rejectPaid)
   } finally {
     over.abort()

@@ -195,6 +195,15 @@ export async function setDetached(tx: Tx, run: Run): Promise<boolean> {
   return row !== undefined
 }
 
+/** Takes one that runs from its run, for whoever comes next; false when something else ended it. */
+export async function leaveRun(tx: Tx, run: Run, seconds: number): Promise<boolean> {
+  const update = tx.updateTable('generations').set({
+    lease_owner: sql<string>`gen_random_uuid()`,
+    lease_expires_at: leaseEnd({ seconds }),
+  })
+  return (await ofRun(update, run)) !== undefined
+}
+
 export interface QueueCounts {
   all: number
   ofUser: number

@@ -24,7 +24,10 @@ import { listKeptOfUser } from './kept-images.repo.ts'
 import { deleteExpiredRecords, deleteRecordsOfUser } from './idempotency.repo.ts'
 import { type Filters, listGenerations } from './list.repo.ts'
 import { render } from './render.ts'
+import { listSpooledOfUser } from './spool.repo.ts'
 import { visibleTo } from './visible.ts'
+
+export { countSpooled } from './spool.repo.ts'
 
 type ReadDeps = Pick<Deps, 'db' | 'objectStore' | 'settings'>
 
@@ -134,6 +137,7 @@ export const sweepEvents = (deps: Pick<Deps, 'db'>, signal: AbortSignal): Promis
 /** Removes an account's generations with their images' rows; the objects stay to be deleted. */
 export async function deleteAllOf(tx: Tx, userId: string): Promise<void> {
   await images.doom(tx, await listKeptOfUser(tx, userId))
+  await images.doom(tx, await listSpooledOfUser(tx, userId))
   // Generations before records, in the order in which one that ends locks them.
   for (const running of await deleteGenerationsOfUser(tx, userId)) await releaseOf(tx, running)
   await deleteRecordsOfUser(tx, userId)

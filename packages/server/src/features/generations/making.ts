@@ -28,7 +28,7 @@ export type Job = CheckedRequest & {
 /** What came of all the calls of a generation. */
 export interface Made {
   /** In the order of the calls. */
-  readonly images: readonly images.StoredImage[]
+  readonly images: readonly images.FinishedImage[]
   readonly text: string | null
   /** Of the images that came. */
   readonly usage: TokenUsage
@@ -40,14 +40,21 @@ export interface Made {
 type MakeDeps = Pick<Deps, 'objectStore' | 'codec' | 'settings' | 'log'>
 
 /** Makes the images of a job, each by its own call, all at once: `n` is four at most. */
-export async function make(deps: MakeDeps, provider: ImageProvider, job: Job): Promise<Made> {
+export async function make(
+  deps: MakeDeps,
+  provider: ImageProvider,
+  job: Job,
+): Promise<readonly Outcome[]> {
   const { upstreamTimeoutMs } = deps.settings
   const signal = AbortSignal.any([AbortSignal.timeout(upstreamTimeoutMs), job.run.canceled.signal])
   const limits = { signal, deadline: performance.now() + upstreamTimeoutMs }
   const calls = Array.from({ length: job.n }, (_, index) =>
     makeOne(deps, provider, job, index, limits),
   )
-  const outcomes = await Promise.all(calls)
+  return Promise.all(calls)
+}
+
+export function sumUp(outcomes: readonly Outcome[]): Made {
   const made = outcomes.filter((outcome) => 'image' in outcome)
   const texts = made.flatMap(({ text }) => text ?? [])
   return {
@@ -62,11 +69,19 @@ export async function make(deps: MakeDeps, provider: ImageProvider, job: Job): P
 /** Of all the calls together. */
 type Limits = Pick<ImageRequest, 'signal' | 'deadline'>
 
-type Outcome =
-  | { image: images.StoredImage; text: string | null; usage: TokenUsage; wasted: TokenUsage }
+/** What came of one call. */
+export type Outcome =
+  | { image: images.FinishedImage; text: string | null; usage: TokenUsage; wasted: TokenUsage }
   | { failure: AppError; wasted: TokenUsage }
 
-/** Stores the picture before the others are there, so that no more of them lie in memory. */
+/** An image that the store did not take counts as one that was not made: nobody could read it. */
+export function withoutUnstored(outcome: Outcome): Outcome {
+  if (!('image' in outcome) || outcome.image.unstored === undefined) return outcome
+  const { image, usage, wasted } = outcome
+  return { failure: unrepeatable(image.unstored?.error), wasted: addUsage([usage, wasted]) }
+}
+
+/** Stores the picture before the others are there, so that no more of them lie in memory than must. */
 async function makeOne(
   deps: MakeDeps,
   provider: ImageProvider,

@@ -9,10 +9,11 @@ import {
   type Run,
   setQueued,
 } from './generations.repo.ts'
+import { retryAbandoned } from './spool.repo.ts'
 import { putBack } from './taking.ts'
 import { tell } from './telling.ts'
 
-type RecoverDeps = Pick<Deps, 'db' | 'queue' | 'log' | 'metrics'>
+type RecoverDeps = Pick<Deps, 'db' | 'queue' | 'leases' | 'log' | 'metrics'>
 
 /** Before a run that a process has left is begun again. */
 const AGAIN_SECONDS = 1
@@ -22,6 +23,7 @@ const MAX_RUNS = 5
 /**
  * Deals with generations whose process died: whoever was told to come back finds them finished by
  * another process, the others fail, for their callers know no more than that the connection broke.
+ * Where the pictures are made and wait for their store, whoever drains the spool ends it.
  * `all`: no other process can be running one, as on an embedded database that was just opened.
  */
 export async function recoverAbandoned(deps: RecoverDeps, options: Abandoned): Promise<number> {
@@ -42,10 +44,12 @@ export async function recoverAbandoned(deps: RecoverDeps, options: Abandoned): P
   }
 }
 
-const recover = (deps: RecoverDeps, run: AbandonedRun, options: Abandoned): Promise<boolean> =>
-  run.detached && run.runs < MAX_RUNS
-    ? requeue(deps, run, { ...options, called: true })
-    : abandon(deps, run, storedOf(stopped()), options)
+async function recover(deps: RecoverDeps, run: AbandonedRun, { all }: Abandoned): Promise<boolean> {
+  if (await retryAbandoned(deps.db, run, { all, seconds: deps.leases.seconds })) return true
+  return run.detached && run.runs < MAX_RUNS
+    ? requeue(deps, run, { all, called: true })
+    : abandon(deps, run, storedOf(stopped()), { all })
+}
 
 const stopped = (): AppError =>
   new AppError('unavailable', 'The service was stopped while it ran; nothing was charged.')

@@ -4,7 +4,9 @@ import { newUuid } from '../../kernel/ids.ts'
 import type { ImageProvider } from '../../ports/image-provider.ts'
 import * as images from '../images/images.service.ts'
 import { endFailed, endSurely, type Ended, findEnded } from './ending.ts'
-import { type Job, type Made, make, unrepeatable } from './making.ts'
+import { type Job, type Made, make, sumUp, unrepeatable, withoutUnstored } from './making.ts'
+import { resultOf } from './result.ts'
+import { isUnstored, spool } from './spooling.ts'
 
 export type RunDeps = Pick<
   Deps,
@@ -15,9 +17,14 @@ export const newRun = (): HeldRun => ({ owner: newUuid(), canceled: new AbortCon
 
 /**
  * Makes the images of a generation whose row is running in this run's name, and ends it: answers it as
- * it ended, succeeded or canceled, or throws as what it failed.
+ * it ended, succeeded or canceled, or throws as what it failed. `spooled`: its pictures wait for their
+ * store, and whoever drains the spool ends it.
  */
-export async function run(deps: RunDeps, provider: ImageProvider, job: Job): Promise<Ended> {
+export async function run(
+  deps: RunDeps,
+  provider: ImageProvider,
+  job: Job,
+): Promise<Ended | 'spooled'> {
   const { held } = deps.leases
   held.set(job.id, job.run)
   try {
@@ -28,14 +35,30 @@ export async function run(deps: RunDeps, provider: ImageProvider, job: Job): Pro
   }
 }
 
-async function makeAndEnd(deps: RunDeps, provider: ImageProvider, job: Job): Promise<Ended> {
-  const made = await make(deps, provider, job)
+async function makeAndEnd(
+  deps: RunDeps,
+  provider: ImageProvider,
+  job: Job,
+): Promise<Ended | 'spooled'> {
+  const outcomes = await make(deps, provider, job)
+  const made = sumUp(outcomes)
+  if (!made.images.some(isUnstored)) return endWith(deps, job, made)
+  try {
+    const spooled = await spool(deps, job, made)
+    if (spooled === 'spooled') {
+      tellFailures(deps, job, made)
+      return spooled
+    }
+    if (spooled === 'ended') return await findOrThrow(deps, job, made)
+  } catch (error) {
+    return failWith(deps, job, made, unrepeatable(error))
+  }
+  return endWith(deps, job, sumUp(outcomes.map(withoutUnstored)))
+}
+
+async function endWith(deps: RunDeps, job: Job, made: Made): Promise<Ended> {
   if (made.images.length === 0) return failWith(deps, job, made, tellingFailure(made))
-  for (const { cause, code } of made.failures)
-    deps.log.warn(
-      { err: cause, code, generation: job.id },
-      'one image of several could not be made',
-    )
+  tellFailures(deps, job, made)
   try {
     return await keep(deps, job, made)
   } catch (error) {
@@ -43,9 +66,21 @@ async function makeAndEnd(deps: RunDeps, provider: ImageProvider, job: Job): Pro
   }
 }
 
+function tellFailures({ log }: RunDeps, job: Job, { failures }: Made): void {
+  for (const { cause, code } of failures)
+    log.warn({ err: cause, code, generation: job.id }, 'one image of several could not be made')
+}
+
 /** Ends the generation with the pictures that the provider was paid for. */
 async function keep(deps: RunDeps, job: Job, made: Made): Promise<Ended> {
-  const ended = await endSurely(deps, job, made)
+  return asEnded(deps, made, await endSurely(deps, job, resultOf(job, made)))
+}
+
+/** The end of a generation that was found ended when its pictures were to be put aside. */
+const findOrThrow = async (deps: RunDeps, job: Job, made: Made): Promise<Ended> =>
+  asEnded(deps, made, await findEnded(deps, job, made))
+
+async function asEnded(deps: RunDeps, made: Made, ended: Ended | undefined): Promise<Ended> {
   if (ended?.isOurs === true) return ended
   // Deleted or ended meanwhile: nobody can reach the objects any more.
   await images.deleteObjects(

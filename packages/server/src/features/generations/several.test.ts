@@ -19,7 +19,7 @@ let play: (request: ImageRequest) => ReturnType<ImageProvider['generate']>
 
 beforeAll(async () => {
   const live: ImageProvider = { generate: (request) => play(request) }
-  app = await createTestApp({ providers: { live } })
+  app = await createTestApp({ providers: { live }, env: { SPOOL_MAX_BYTES: '0' } })
   user = await app.register()
   key = (await app.createKey(user, { mode: 'live' })).key
   const { codec } = app.service.deps

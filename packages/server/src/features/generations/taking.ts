@@ -3,9 +3,10 @@ import type { Deps, HeldRun } from '../../kernel/deps.ts'
 import * as keys from '../keys/keys.service.ts'
 import { countRunning, type GenerationRow, lockQueued, setRunning } from './generations.repo.ts'
 import { newRun } from './running.ts'
+import { hasRoom } from './spooling.ts'
 import { tell } from './telling.ts'
 
-type TakeDeps = Pick<Deps, 'db' | 'queue' | 'settings' | 'leases'>
+type TakeDeps = Pick<Deps, 'db' | 'queue' | 'objectStore' | 'settings' | 'leases'>
 
 /** A generation that a worker of this process holds. */
 export interface Taken {
@@ -18,10 +19,14 @@ const CROWDED_SECONDS = 1
 /** In one transaction, which locks what it has put back. */
 const MAX_LOOKS = 20
 
-/** Takes the next generation off the queue and sets it running; undefined where none is due. */
+/**
+ * Takes the next generation off the queue and sets it running; undefined where none is due, or where so
+ * much waits for the store already that they all wait here.
+ */
 export async function takeNext(deps: TakeDeps): Promise<Taken | undefined> {
   const run = newRun()
   const row = await transaction(deps.db, async (tx) => {
+    if (!(await hasRoom(tx, deps))) return undefined
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
       const id = await deps.queue.take(tx)
       if (id === undefined) return undefined

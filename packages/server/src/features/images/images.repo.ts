@@ -71,7 +71,10 @@ export async function findImageByObjectKey(db: Db, key: string): Promise<ImageRo
 
 export type StoredObject = Pick<ImageRow, 'storage' | 'object_key'>
 
-/** Of those keys under which an image lies, or a copy that is still needed, whether its time is over. */
+/**
+ * Of those keys under which an image lies, or a copy that is still needed, or an image whose generation
+ * waits for others of its images to be stored, whether its time is over.
+ */
 export async function findExpiries(
   db: Db,
   keys: readonly string[],
@@ -83,6 +86,12 @@ export async function findExpiries(
     .unionAll(
       db
         .selectFrom('input_images')
+        .select(['object_key', sql<boolean>`false`.as('expired')])
+        .where('object_key', 'in', keys),
+    )
+    .unionAll(
+      db
+        .selectFrom('spooled_images')
         .select(['object_key', sql<boolean>`false`.as('expired')])
         .where('object_key', 'in', keys),
     )

@@ -8,7 +8,12 @@ import { idOf, newUuid, parseId } from '../../kernel/ids.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import { sha256Of } from '../../kernel/sha256.ts'
 import type { ImageMimeType } from '../../ports/image-codec.ts'
-import { type ByteRange, ObjectStoreError, type StorageKind } from '../../ports/object-store.ts'
+import {
+  type ByteRange,
+  ObjectStoreError,
+  type ObjectToPut,
+  type StorageKind,
+} from '../../ports/object-store.ts'
 import { doomObjects, doomObjectsOfGeneration, doomObjectsOfUser } from './doomed.repo.ts'
 import { finish, type Output } from './finish.ts'
 import {
@@ -35,45 +40,76 @@ const EXTENSIONS: Record<ImageMimeType, string> = {
 
 const THUMBNAIL_WIDTH = 256
 
-/** An image whose bytes rest in the store, and whose row is still to be written. */
-export interface StoredImage {
-  readonly row: Omit<NewImage, 'position'>
+/** An image whose row is still to be written. */
+export interface FinishedImage {
+  readonly row: NewRow
   /** False where it has not the format or quality asked for. */
   readonly isAsAsked: boolean
+  /** Undefined: its bytes rest in the store. */
+  readonly unstored: Unstored | undefined
 }
 
-/** Finishes, measures and stores a picture; resolves only once its bytes are durable. */
+export type NewRow = Omit<NewImage, 'position'>
+
+/** Bytes that the store did not take, and why; a later try may succeed. */
+export interface Unstored {
+  readonly bytes: Uint8Array
+  readonly error: AppError
+}
+
+/** Finishes, measures and stores a picture, which is durable then unless the store failed. */
 export async function store(
   deps: Pick<Deps, 'objectStore' | 'codec' | 'log'>,
   owner: { userId: string; generationId: string },
   picture: Uint8Array,
   output: Output,
-): Promise<StoredImage> {
+): Promise<FinishedImage> {
   const { bytes, facts, isAsAsked } = await finish(deps, picture, output)
   const id = newUuid()
-  const extension = EXTENSIONS[facts.mimeType]
-  const object = {
-    key: `u/${owner.userId}/${id}.${extension}`,
-    bytes,
-    contentType: facts.mimeType,
+  const row: NewRow = {
+    id,
+    generation_id: owner.generationId,
+    user_id: owner.userId,
+    storage: deps.objectStore.kind,
+    object_key: `u/${owner.userId}/${id}.${EXTENSIONS[facts.mimeType]}`,
+    mime_type: facts.mimeType,
+    width: facts.width,
+    height: facts.height,
+    bytes: bytes.byteLength,
     sha256: await sha256Of(bytes),
-    filename: `${idOf('img', id)}.${extension}`,
   }
-  await putOrRefuse(deps, object)
-  return {
-    isAsAsked,
-    row: {
-      id,
-      generation_id: owner.generationId,
-      user_id: owner.userId,
-      storage: deps.objectStore.kind,
-      object_key: object.key,
-      mime_type: facts.mimeType,
-      width: facts.width,
-      height: facts.height,
-      bytes: bytes.byteLength,
-      sha256: object.sha256,
-    },
+  const error = await refusalOf(deps, objectOf(row, bytes))
+  return { row, isAsAsked, unstored: error && { bytes, error } }
+}
+
+/** Stores the bytes of an image that its store did not take before. */
+export const storeAgain = (
+  deps: Pick<Deps, 'objectStore'>,
+  row: Pick<NewRow, ObjectColumn>,
+  bytes: Uint8Array,
+): Promise<void> => putOrRefuse(deps, objectOf(row, bytes))
+
+type ObjectColumn = 'id' | 'object_key' | 'mime_type' | 'sha256'
+
+const objectOf = (row: Pick<NewRow, ObjectColumn>, bytes: Uint8Array): ObjectToPut => ({
+  key: row.object_key,
+  bytes,
+  contentType: row.mime_type,
+  sha256: row.sha256,
+  filename: filenameOf(row),
+})
+
+/** Why the store did not take it; an inline one fails with the database, which then is of no help. */
+async function refusalOf(
+  deps: Pick<Deps, 'objectStore'>,
+  object: ObjectToPut,
+): Promise<AppError | undefined> {
+  try {
+    await putOrRefuse(deps, object)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof AppError) || deps.objectStore.kind === 'inline') throw error
+    return error
   }
 }
 
@@ -102,11 +138,11 @@ export async function readObject(
   return buffer(body)
 }
 
-/** Writes the rows of stored images in their order, in the transaction that ends their generation. */
+/** Writes the rows of images that rest in the store, in their order, in the transaction that ends their generation. */
 export async function record(
   tx: Tx,
   deps: Pick<Deps, 'settings'>,
-  images: readonly StoredImage[],
+  images: readonly { readonly row: NewRow }[],
 ): Promise<ImageRow[]> {
   const rows: ImageRow[] = []
   for (const [position, { row }] of images.entries()) {
@@ -254,17 +290,14 @@ export async function readThumbnail(
   return deps.codec.thumbnail({ sha256: row.sha256, read }, width)
 }
 
-export const filenameOf = (row: ImageRow): string =>
+export const filenameOf = (row: Pick<ImageRow, 'id' | 'mime_type'>): string =>
   `${idOf('img', row.id)}.${EXTENSIONS[row.mime_type]}`
 
 const unavailable = (error: unknown): never => {
   throw storeTrouble(error)
 }
 
-async function putOrRefuse(
-  deps: Pick<Deps, 'objectStore'>,
-  object: Parameters<Deps['objectStore']['put']>[0],
-): Promise<void> {
+async function putOrRefuse(deps: Pick<Deps, 'objectStore'>, object: ObjectToPut): Promise<void> {
   try {
     await deps.objectStore.put(object)
   } catch (error) {
