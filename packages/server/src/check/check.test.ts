@@ -502,6 +502,67 @@ describe.each(['disk', 'inline'])('finds what is wrong with the objects of %s:',
     await store().delete(key)
   })
 
+  describe('of a generation whose pictures wait,', () => {
+    const OLD = `u/${OTHER}/stored-early.jpg`
+    const generation = sql`(select id from generations limit 1)`
+    beforeEach(async () => {
+      await sql`update generations set status = 'running', lease_owner = gen_random_uuid(),
+        lease_expires_at = now() + interval '1 h'`.execute(db())
+      await put(OLD, original)
+      await age(OLD)
+      const { sha256 } = await image()
+      await sql`insert into spooled_generations (generation_id, result)
+        select ${generation}, '{}'`.execute(db())
+      await sql`insert into spooled_images (id, generation_id, position, storage, object_key,
+          mime_type, width, height, bytes, sha256, body)
+        select gen_random_uuid(), ${generation}, position, ${store().kind}, key, 'image/jpeg', 1, 1, 1,
+          sha256, body
+        from (values (0, ${OLD}, ${sha256}, null),
+          (1, 'u/waits.jpg', encode(sha256('waits'), 'hex'), 'waits'::bytea))
+          as planted (position, key, sha256, body)`.execute(db())
+    })
+    afterEach(async () => {
+      await db().deleteFrom('spooled_generations').execute()
+      await sql`update generations set status = 'succeeded', lease_owner = null,
+        lease_expires_at = null`.execute(db())
+      await store().delete(OLD)
+    })
+
+    /** Those of the ledger tell that what has ended is shown as running. */
+    const found = async () =>
+      (await violations())
+        .filter(({ invariant }) => invariant !== 'I2')
+        .map(({ invariant, what }) => `${invariant} ${what}`)
+
+    test('nothing, where all of them are there', async () => {
+      expect(await found()).toEqual([])
+    })
+
+    test.each<[string, RawBuilder<unknown>]>([
+      [
+        'I1 its pictures wait for their store, and it is succeeded',
+        sql`update generations set status = 'succeeded'`,
+      ],
+      [
+        'I1 it is running, and its lease ran out at',
+        sql`update generations set lease_expires_at = now() - interval '1 h'`,
+      ],
+      ['I1 it waits for its store, and has no pictures', sql`delete from spooled_images`],
+      [
+        'I4 its bytes in the spool have another SHA-256',
+        sql`update spooled_images set body = 'other' where body is not null`,
+      ],
+      ['I4 an object in', sql`delete from spooled_images where body is null`],
+      [
+        'I4 its object is missing',
+        sql`update spooled_images set object_key = 'u/gone.jpg' where body is null`,
+      ],
+    ])('%s', async (what, plant) => {
+      await plant.execute(db())
+      expect(await found()).toContainEqual(expect.stringContaining(what))
+    })
+  })
+
   test('I4, an image whose object is doomed, and no doomed object without one', async () => {
     const key = `u/${OTHER}/${OTHER}.jpg`
     await put(key, Buffer.from('of an account that is gone'))

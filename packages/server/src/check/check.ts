@@ -5,6 +5,7 @@ import { callsWithin, type CountedCalls } from './calls.ts'
 import { searchesOfJobs } from './jobs.ts'
 import { searchesOfLedger } from './ledger.ts'
 import { doomedImages, findBadObjects, findOrphans } from './objects.ts'
+import { searchesOfSpool } from './spool.ts'
 import { searchesOfSums, withinLimits } from './sums.ts'
 import { searchesOfWebhooks } from './webhooks.ts'
 import type { Search, Violation } from './violation.ts'
@@ -34,6 +35,7 @@ export async function findViolations(
     ...searchesOfLedger,
     ...searchesOfSums,
     doomedImages,
+    ...searchesOfSpool,
     ...searchesOfWebhooks,
     ...(limits === undefined ? [] : [withinLimits(limits.defaultMicros)]),
     ...(upstream === undefined ? [] : [callsWithin(upstream)]),

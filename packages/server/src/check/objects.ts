@@ -21,8 +21,17 @@ export const doomedImages: Search = {
   invariant: 'I4',
   statement: sql`
     select 'its object is about to be deleted' as what, array[id::text, object_key] as ids
-    from images join doomed_objects using (storage, object_key)`,
+    from (select id, storage, object_key from images
+      union all
+      select id, storage, object_key from spooled_images) as kept
+    join doomed_objects using (storage, object_key)`,
 }
+
+/** Of an image whose row is yet to come, while others of its generation wait for their store. */
+const STORED_EARLY = sql`
+  select id, storage, object_key, sha256 from spooled_images where body is null`
+const STORED = sql`
+  select id, storage, object_key, sha256 from images where coalesce(expires_at > now(), true)`
 
 /** Reads the object of every image. One that was deleted meanwhile is looked for again. */
 export async function* findBadObjects(
@@ -44,15 +53,14 @@ export async function* findBadObjects(
 
 async function imagesAfter(db: Db, id: string): Promise<Image[]> {
   const { rows } = await sql<Image>`
-    select id, storage, object_key, sha256 from images
-    where id > ${id} and coalesce(expires_at > now(), true)
-    order by id limit ${PAGE}::int`.execute(db)
+    select * from (${STORED} union all ${STORED_EARLY}) as stored
+    where id > ${id} order by id limit ${PAGE}::int`.execute(db)
   return rows
 }
 
 async function isStillThere(db: Db, { id }: Image): Promise<boolean> {
   const { rows } = await sql`
-    select from images where id = ${id} and coalesce(expires_at > now(), true)`.execute(db)
+    select from (${STORED} union all ${STORED_EARLY}) as stored where id = ${id}`.execute(db)
   return rows.length > 0
 }
 
@@ -115,6 +123,8 @@ async function withoutRow(
       select from images where object_key = key and storage = ${storage}
       union all
       select from input_images where object_key = key and storage = ${storage}
+      union all
+      select from spooled_images where object_key = key
     ) and not exists (
       select from doomed_objects where object_key = key and storage = ${storage}
     )`.execute(db)
