@@ -14,8 +14,8 @@ import { findViolations } from '../../check/check.ts'
 import { parseId } from '../../kernel/ids.ts'
 import { ProviderError } from '../../ports/image-provider.ts'
 import { sweepObjects } from '../images/sweep.ts'
-import { claimNext, drain } from './draining.ts'
-import { countSpooled } from './generations.service.ts'
+import { claimNext, drain, renewSpooled } from './draining.ts'
+import { countSpooled, renew } from './generations.service.ts'
 import { recoverAbandoned } from './recovering.ts'
 import { takeNext } from './taking.ts'
 
@@ -30,6 +30,12 @@ beforeEach(() => heal())
 
 const break_ = (fault: Fault = '503') => void (store.fault = () => fault)
 const heal = () => break_('none')
+
+/** Takes the first object that is put, and no other. */
+function breakAllButOne(): void {
+  let first: string | undefined
+  store.fault = (path) => ((first ??= path) === path ? 'none' : '503')
+}
 
 const createApp = (env: Record<string, string> = {}) =>
   createWorld({ providers: { live: provider }, env: { ...store.env, LEASE_SECONDS: '3', ...env } })
@@ -179,8 +185,7 @@ describe('a store that fails for a while', () => {
   test('for some of several images ends with all that were made, in their order', async () => {
     const wasted = { inputTokens: 0, textOutputTokens: 0, imageOutputTokens: 1000 }
     provider.play(new ProviderError('no_image', 'None.', { wasted }))
-    const seen = new Set<string>()
-    store.fault = (path) => (seen.add(path).size > 1 && [...seen][0] !== path ? '503' : 'none')
+    breakAllButOne()
     const answer = generate({}, { n: 4 })
     await untilSpooled(app, 2)
     const spooled = await db()
@@ -207,28 +212,36 @@ describe('a store that fails for a while', () => {
   })
 
   test('does not keep a generation from being canceled, which is free', async () => {
-    break_()
-    const waiting = generate()
+    breakAllButOne()
+    const waiting = generate({}, { n: 2 })
     await untilSpooled(app, 1)
     const id = await runningId()
+    const keys = await db().selectFrom('spooled_images').select('object_key').execute()
     const path = `/v1/generations/${id}/cancel`
     expect((await app.request('POST', path, { token: key })).json.status).toBe('canceled')
     expect((await waiting).json.status).toBe('canceled')
     expect(await ledgerOf(app, id)).toEqual(['reserve', 'release'])
     expect((await countSpooled(db())).images).toBe(0)
     expect(await db().selectFrom('spooled_generations').selectAll().execute()).toEqual([])
+    const doomed = await db().selectFrom('doomed_objects').select('object_key').execute()
+    expect(doomed).toHaveLength(2)
+    expect(doomed).toEqual(expect.arrayContaining(keys))
+    await db().deleteFrom('doomed_objects').execute()
   })
 
   test('nor an account from being deleted, with what waits', async () => {
     const leaver = await app.register()
-    break_()
-    const waiting = generateOn(app, leaver.token)
+    const before = store.objects.size
+    breakAllButOne()
+    const waiting = generateOn(app, leaver.token, {}, { n: 2 })
     await untilSpooled(app, 1)
+    expect(store.objects.size).toBe(before + 1)
     const { token, password } = leaver
     const gone = await app.request('POST', '/v1/auth/delete_account', { token, body: { password } })
     expect(gone.status).toBe(204)
     expect((await waiting).status).toBe(404)
     expect((await countSpooled(db())).images).toBe(0)
+    await expect.poll(() => store.objects.size).toBe(before)
   })
 
   test('drains after, however many wait', { timeout: 120_000 }, async () => {
@@ -300,6 +313,16 @@ describe('what waits', () => {
     await drain(app.service.deps, one!)
     expect((await rowOf()).status).toBe('running')
     await expectSound(app)
+  })
+
+  test('is held by a lease that whoever would try again renews, and no other does', async () => {
+    await sql`update generations set lease_expires_at = now() + interval '1 minute'
+      where id = ${id}`.execute(db())
+    const left = async () => (await rowOf()).lease_expires_at!.getTime() - Date.now()
+    await renew(app.service.deps)
+    expect(await left()).toBeLessThan(61_000)
+    await renewSpooled(app.service.deps)
+    expect(await left()).toBeGreaterThan(3_000_000)
   })
 
   test('is tried again later and later, and half a minute apart at most', async () => {
