@@ -32,7 +32,12 @@ import { migrate } from './db/migrate.ts'
 import { bcryptSlots, createPasswordHasher } from './features/auth/password.ts'
 import { createCatalogue } from './features/generations/models.ts'
 import { heedCancellations } from './features/generations/canceling.ts'
-import { readOldest, readQueue, renew } from './features/generations/generations.service.ts'
+import {
+  countSpooled,
+  readOldest,
+  readQueue,
+  renew,
+} from './features/generations/generations.service.ts'
 import { recoverAbandoned } from './features/generations/recovering.ts'
 import * as keys from './features/keys/keys.service.ts'
 import * as webhooks from './features/webhooks/webhooks.service.ts'
@@ -295,6 +300,10 @@ function watchConnections(metrics: Metrics, pool: string, { connections }: DbHan
 function watchQueue(metrics: Metrics, db: DbHandle['db']): void {
   metrics.watch('queue_generations', () => readQueue({ db }))
   metrics.watch('queue_oldest_seconds', () => readOldest({ db }))
+  metrics.watch('spool_objects', async () => [{ value: (await countSpooled(db)).images }])
+  metrics.watch('spool_oldest_seconds', async () => [
+    { value: (await countSpooled(db)).oldestSeconds },
+  ])
   metrics.watch('webhook_deliveries_waiting', async () => [
     { value: (await webhooks.readBacklog({ db })).waiting },
   ])
