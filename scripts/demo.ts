@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { type Generation, NanoBanana, NanoBananaError } from '../packages/sdk/src/index.ts'
+import { type GenerationResult, NanoBanana, NanoBananaError } from '../packages/sdk/src/index.ts'
 import { BootError, type Config } from '../packages/server/src/config.ts'
 import { readConfig } from '../packages/server/src/app.ts'
 import { readOwner } from '../packages/server/src/db/folder-lock.ts'
@@ -59,12 +59,11 @@ async function logIn(client: NanoBanana, dataDir: string): Promise<string> {
 
 const EXTENSIONS: Record<string, string> = { 'image/jpeg': 'jpg', 'image/webp': 'webp' }
 
-async function save(generation: Generation, service: Running): Promise<void> {
+async function save(generation: GenerationResult, service: Running): Promise<void> {
   const [image] = generation.images
   if (image === undefined || generation.url === null) throw new Error('there is no picture')
-  const bytes = await (await fetch(generation.url)).arrayBuffer()
   const file = resolve(`banana-${generation.id.slice(-6)}.${EXTENSIONS[image.mime_type] ?? 'png'}`)
-  await writeFile(file, Buffer.from(bytes))
+  await image.save(file)
   console.log(`${image.width}x${image.height} ${image.mime_type}, $${generation.usage.cost_usd}`)
   console.log(`File: ${file}`)
   if (generation.url.startsWith('data:')) return

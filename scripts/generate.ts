@@ -5,6 +5,7 @@ import { dirname, join, relative } from 'node:path'
 import { createOpenApiDocument } from '../packages/server/src/http/openapi.ts'
 import { listProcedures } from '../packages/server/src/http/procedures.ts'
 import { appRouter } from '../packages/server/src/router.ts'
+import { GenerationEvent, WebhookMessage } from '../packages/shared/src/index.ts'
 import { VERSION } from '../packages/server/src/kernel/version.ts'
 import type { Documentation } from './generate/methods.ts'
 import { generateSdk } from './generate/sdk.ts'
@@ -16,7 +17,10 @@ const BASE_URL = 'http://127.0.0.1:3000'
 /** Path from the root → text. */
 export function generate(): Record<string, string> {
   const document = createOpenApiDocument(appRouter, { baseUrl: BASE_URL, version: VERSION })
-  const sdk = generateSdk(listProcedures(appRouter), documentationOf)
+  const sdk = generateSdk(listProcedures(appRouter), documentationOf, [
+    GenerationEvent,
+    WebhookMessage,
+  ])
   return {
     'packages/server/openapi.json': `${JSON.stringify(document, null, 2)}\n`,
     ...Object.fromEntries(

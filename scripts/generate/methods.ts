@@ -1,6 +1,6 @@
 import type { ProcedureFacts } from '../../packages/server/src/http/procedures.ts'
 import { sentence } from './jsdoc.ts'
-import { isVoid, objectOf, toJsonSchema } from './json-schema.ts'
+import { isVoid, nameOf, objectOf, type Schema, toJsonSchema } from './json-schema.ts'
 import type { TypeWriter } from './type-writer.ts'
 
 /** A procedure as a method of the client. */
@@ -14,6 +14,8 @@ export interface Method {
   /** Undefined where the procedure takes no input. */
   readonly input: { readonly type: string; readonly isOptional: boolean } | undefined
   readonly output: string
+  /** Type of an entry, where the output is a page of a list. */
+  readonly entry: string | undefined
   readonly doc: readonly string[]
 }
 
@@ -38,11 +40,24 @@ export function toMethod(
     path,
     type,
     input: inputOf(procedure, writer),
-    output: isVoid(output) ? 'void' : writer.typeOf(output, 'output'),
+    output: isVoid(output) ? 'void' : asResult(writer.typeOf(output, 'output')),
+    entry: entryOf(output, writer),
     doc: [documentation.summary, documentation.description]
       .filter((text) => text !== undefined)
       .map(sentence),
   }
+}
+
+/** What the SDK answers in the place of what is on the wire: its images can be read. */
+const RESULTS: Readonly<Record<string, string>> = { Generation: 'GenerationResult' }
+const asResult = (type: string): string => RESULTS[type] ?? type
+
+function entryOf(output: Schema, writer: TypeWriter): string | undefined {
+  if (isVoid(output)) return undefined
+  const { data, next_cursor: cursor } = objectOf(toJsonSchema(output, 'output'))?.properties ?? {}
+  if (cursor === undefined || data?.items === undefined) return undefined
+  writer.typeOf(output, 'output')
+  return asResult(nameOf(data.items.$ref ?? ''))
 }
 
 function inputOf({ name, input }: ProcedureFacts, writer: TypeWriter): Method['input'] {

@@ -3,6 +3,8 @@ import type { ProcedureFacts } from '../../packages/server/src/http/procedures.t
 import {
   ApiKey,
   ApiKeyPage,
+  Generation,
+  GenerationEvent,
   KeyIdInput,
   ListKeysInput,
   NoInput,
@@ -23,7 +25,7 @@ const generate = (facts: Partial<ProcedureFacts>) => generateSdk([procedure(fact
 test('a procedure becomes a method with its documentation', () => {
   const files = generate({})
   expect(files['api.ts']).toContain(
-    'export interface KeysApi {\n  /**\n   * Does it.\n   *\n   * At once.\n   */\n  get(input: KeyIdInput, options?: CallOptions): Promise<ApiKey>\n}',
+    'export interface KeysApi {\n  /**\n   * Does it.\n   *\n   * At once.\n   */\n  get(input: KeyIdInput, options?: CallOptions): Call<ApiKey>\n}',
   )
   expect(files['create-api.ts']).toContain(
     "get: (input, options) => request('query', 'keys.get', input, options),",
@@ -34,7 +36,27 @@ test('a procedure becomes a method with its documentation', () => {
 test('an input whose every field is optional is an optional argument', () => {
   const files = generate({ name: 'keys.list', input: ListKeysInput, output: ApiKeyPage })
   expect(files['api.ts']).toContain('list(input?: ListKeysInput, options?: CallOptions)')
-  expect(files['create-api.ts']).toContain("request('query', 'keys.list', input ?? {}, options)")
+  expect(files['create-api.ts']).toContain("'keys.list', input ?? {}, options)")
+})
+
+test('a page of a list becomes a list of its entries', () => {
+  const files = generate({ name: 'keys.list', input: ListKeysInput, output: ApiKeyPage })
+  expect(files['api.ts']).toContain('options?: CallOptions): PageCall<ApiKey>')
+  expect(files['api.ts']).toContain("import type { PageCall } from '../page.ts'")
+  expect(files['create-api.ts']).toContain("(input, options) => list('keys.list', ")
+})
+
+test('a generation is answered with images that can be read', () => {
+  const files = generate({ name: 'generations.get', output: Generation })
+  expect(files['api.ts']).toContain('): Call<GenerationResult>')
+  expect(files['types.ts']).toContain('export interface Generation {')
+})
+
+test('what is told and no procedure answers has a type too', () => {
+  const files = generateSdk([procedure({})], documented, [GenerationEvent])
+  expect(files['types.ts']).toContain(
+    "export type GenerationEvent = {\n  type: 'generation.queued'",
+  )
 })
 
 test('a procedure without input has no argument for it, and is sent an empty object', () => {
@@ -46,9 +68,15 @@ test('a procedure without input has no argument for it, and is sent an empty obj
 })
 
 test('a procedure on the first level becomes a method of the client', () => {
+  const files = generate({ name: 'paint' })
+  expect(files['api.ts']).toMatch(/export interface Api \{[^}]*\n {2}paint\(/)
+  expect(files['create-api.ts']).toContain("\n  paint: (input, options) => request('query'")
+})
+
+test('what the client has by hand is in its interface alone', () => {
   const files = generate({ name: 'generate' })
   expect(files['api.ts']).toMatch(/export interface Api \{[^}]*\n {2}generate\(/)
-  expect(files['create-api.ts']).toContain("\n  generate: (input, options) => request('query'")
+  expect(files['create-api.ts']).toContain("Omit<Api, 'generate'> => ({\n})")
 })
 
 test('every file says that it is generated', () => {

@@ -1,4 +1,8 @@
+import { type CallOptions, createBounds } from './bounds.ts'
+import { type Call, toCall } from './call.ts'
 import { type ClientOptions, readConfig } from './config.ts'
+import { follow } from './follow.ts'
+import { createGenerate, type Generate } from './generate.ts'
 import type {
   Api,
   AuthApi,
@@ -9,7 +13,19 @@ import type {
   WebhooksApi,
 } from './generated/api.ts'
 import { createApi } from './generated/create-api.ts'
-import { createRequest } from './request.ts'
+import { createRequests } from './request.ts'
+import type { GenerationResult } from './results.ts'
+import { createSend } from './send.ts'
+
+export interface Generations extends GenerationsApi {
+  /**
+   * Waits until a generation has ended.
+   *
+   * Resolves when it succeeded or was canceled, rejects as what it failed. Aborting the signal only
+   * stops waiting.
+   */
+  wait(id: string, options?: CallOptions): Call<GenerationResult>
+}
 
 /**
  * Talks to a NanoBanana service.
@@ -17,13 +33,13 @@ import { createRequest } from './request.ts'
  * @example
  * const client = new NanoBanana({ apiKey: 'nb_test_…' })
  * const generation = await client.generate({ prompt: 'a banana on the moon' })
- * console.log(generation.url)
+ * await generation.images[0]?.save('banana.png')
  */
-export class NanoBanana implements Api {
+export class NanoBanana implements Omit<Api, 'generate'> {
   readonly #options: ClientOptions
   readonly auth: AuthApi
-  readonly generate: Api['generate']
-  readonly generations: GenerationsApi
+  readonly generate: Generate
+  readonly generations: Generations
   readonly keys: KeysApi
   readonly models: ModelsApi
   readonly usage: UsageApi
@@ -32,10 +48,20 @@ export class NanoBanana implements Api {
   /** Throws a `TypeError` for an option that cannot work. */
   constructor(options: ClientOptions = {}) {
     this.#options = options
-    const api = createApi(createRequest(readConfig(options)))
+    const config = readConfig(options)
+    const send = createSend(config)
+    const api = createApi(createRequests(config, send))
+    const wait = async (id: string, waitOptions?: CallOptions) => {
+      const bounds = createBounds(config, waitOptions)
+      bounds.generationId = id
+      return follow(send, id, bounds)
+    }
     this.auth = api.auth
-    this.generate = api.generate
-    this.generations = api.generations
+    this.generate = createGenerate(config, send)
+    this.generations = {
+      ...api.generations,
+      wait: (id, waitOptions) => toCall(wait(id, waitOptions)),
+    }
     this.keys = api.keys
     this.models = api.models
     this.usage = api.usage

@@ -26,7 +26,7 @@ test('needs no process', () => {
   vi.stubGlobal('process', undefined)
   const config = readConfig({})
   vi.unstubAllGlobals()
-  expect(config).toMatchObject({ apiKey: undefined, timeoutMs: 300_000 })
+  expect(config).toMatchObject({ apiKey: undefined, timeoutMs: 120_000, totalTimeoutMs: 600_000 })
 })
 
 test.each(['', 'nb_live_a\n', 'nb_live_…', 'two words'])('refuses the API key %j', (apiKey) => {

@@ -12,7 +12,7 @@ async function errorOf(
   headers?: Record<string, string>,
 ): Promise<sdk.NanoBananaError> {
   await using stub = await startStub((_, response) => fail(response, status, body, headers))
-  const client = new NanoBanana({ baseUrl: stub.url, apiKey: 'token' })
+  const client = new NanoBanana({ baseUrl: stub.url, apiKey: 'token', maxRetries: 0 })
   const error = await client.generate({ prompt: 'x' }).catch((thrown: unknown) => thrown)
   expect(error).toBeInstanceOf(NanoBananaError)
   return error as sdk.NanoBananaError

@@ -17,7 +17,7 @@ const thrownBy = (call: Promise<unknown>): Promise<unknown> =>
   )
 
 const callAt = (baseUrl: string, options?: CallOptions) =>
-  thrownBy(new NanoBanana({ baseUrl, apiKey: 'token' }).models.list(options))
+  thrownBy(new NanoBanana({ baseUrl, apiKey: 'token', maxRetries: 0 }).models.list(options))
 
 test('an HTML 503 is a ConnectionError with its status', async () => {
   await using stub = await startStub((_, response) =>
@@ -97,7 +97,7 @@ test('an answer that stalls after its headers is a TimeoutError with their ids',
     response.writeHead(200, { 'x-request-id': 'req_1', 'x-generation-id': 'gen_1' })
     response.write('{')
   })
-  const client = new NanoBanana({ baseUrl: stub.url, timeoutMs: 80 })
+  const client = new NanoBanana({ baseUrl: stub.url, timeoutMs: 80, maxRetries: 0 })
   expect(await thrownBy(client.generate({ prompt: 'x' }))).toMatchObject({
     name: 'TimeoutError',
     requestId: 'req_1',
@@ -163,7 +163,7 @@ test('calls at the same time keep their own ids', async () => {
     if (Number(id) % 3 === 0) sendHtml(response, 503, headers)
     else fail(response, 404, { code: 'not_found', type: 'not_found_error' }, headers)
   })
-  const client = new NanoBanana({ baseUrl: stub.url })
+  const client = new NanoBanana({ baseUrl: stub.url, maxRetries: 0 })
   const numbers = Array.from({ length: 60 }, (_, i) => i)
   const errors = await Promise.all(
     numbers.map((i) => thrownBy(client.generations.get({ id: String(i) }))),

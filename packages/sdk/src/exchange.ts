@@ -1,3 +1,4 @@
+import type { Bounds } from './bounds.ts'
 import type { Config, Fetch } from './config.ts'
 import {
   type AnswerFacts,
@@ -8,67 +9,90 @@ import {
   TimeoutError,
 } from './errors.ts'
 
+/** An answer's status line and headers. */
+export interface Answer extends AnswerFacts {
+  readonly headers: Headers
+}
+
 /** One request and its answer: the time it has, who may end it, and what the headers said. */
 export interface Exchange {
   readonly fetch: Fetch
-  /** What to throw for what tRPC threw. */
+  /** Undefined before there is one. */
+  readonly answer: Answer | undefined
+  /** What to throw for what tRPC, `fetch` or a body threw. */
   toError(thrown: unknown): unknown
+  /** Gives it time anew, from now on. */
+  extend(timeoutMs: number): void
+  /** Ends the time, and a connection whose answer was not read to its end. */
   end(): void
 }
 
 interface Limits {
-  /** Whether a second try could do the same thing twice. */
+  /** False where a second try could do the same thing twice. */
   readonly repeatable: boolean
-  readonly signal: AbortSignal | undefined
   readonly timeoutMs: number
+  readonly bounds: Bounds
 }
 
 /** Above this a timer of Node and browsers fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-export function startExchange(config: Config, { repeatable, signal, timeoutMs }: Limits): Exchange {
+export function startExchange(config: Config, { repeatable, timeoutMs, bounds }: Limits): Exchange {
+  const { signal } = bounds
   const controller = new AbortController()
-  let timedOut = false
+  let timedOutAfter: number | undefined
   let sent = false
-  let answer: AnswerFacts | undefined
+  let answer: Answer | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
   const onAbort = () => controller.abort(signal?.reason)
   signal?.addEventListener('abort', onAbort, { once: true })
-  const onTimeout = () => {
-    timedOut = true
+  const extend = (ms: number) => {
+    clearTimeout(timer)
+    timer = ms > LONGEST_TIMER_MS ? undefined : setTimeout(onTimeout, ms, ms)
+  }
+  const onTimeout = (ms: number) => {
+    timedOutAfter = ms
     controller.abort()
   }
-  const timer = timeoutMs > LONGEST_TIMER_MS ? undefined : setTimeout(onTimeout, timeoutMs)
+  extend(timeoutMs)
 
   return {
     fetch: async (url, init) => {
       sent = true
       // A redirected POST would arrive as a GET, and the credential would go wherever it is told to.
       const response = await config.fetch(url, {
-        ...init,
         redirect: 'manual',
+        ...init,
         signal: controller.signal,
       })
-      answer = factsOf(response)
+      answer = answerOf(response)
+      bounds.generationId = answer.generationId ?? bounds.generationId
       return response
+    },
+    get answer() {
+      return answer
     },
     toError: (thrown) => {
       if (signal?.aborted) return signal.reason
-      if (timedOut) return timeout(timeoutMs, repeatable, answer)
+      if (timedOutAfter !== undefined) return timeout(timedOutAfter, repeatable, answer)
       const body = errorBodyOf(thrown)
       if (body !== undefined && answer !== undefined) return fromBody(body, answer)
       const cause = (thrown as { cause?: unknown }).cause ?? thrown
       return sent ? connectionError(config.baseUrl, repeatable, answer, cause) : cause
     },
+    extend,
     end: () => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
+      controller.abort()
     },
   }
 }
 
-function factsOf({ status, headers }: Response): AnswerFacts {
+function answerOf({ status, headers }: Response): Answer {
   return {
     status,
+    headers,
     requestId: headers.get('x-request-id') ?? undefined,
     generationId: headers.get('x-generation-id') ?? undefined,
     retryAfterMs: toMs(headers.get('retry-after')),
@@ -87,7 +111,7 @@ const toBoolean = (header: string | null): boolean | undefined =>
   header === null ? undefined : header === 'true'
 
 const timeout = (timeoutMs: number, shouldRetry: boolean, answer: AnswerFacts | undefined) =>
-  new TimeoutError(`No answer within ${timeoutMs} ms.`, { ...answer, shouldRetry })
+  new TimeoutError(`No answer within ${Math.round(timeoutMs)} ms.`, { ...answer, shouldRetry })
 
 function connectionError(
   baseUrl: string,
@@ -95,11 +119,18 @@ function connectionError(
   answer: AnswerFacts | undefined,
   cause: unknown,
 ): ConnectionError {
-  return answer === undefined
-    ? new ConnectionError(`${baseUrl} could not be reached.`, { shouldRetry: repeatable, cause })
-    : new ConnectionError(`${baseUrl} answered ${answer.status}, but not as this API does.`, {
-        ...answer,
-        shouldRetry: isTransient(answer.status),
-        cause,
-      })
+  if (answer === undefined) {
+    const message = `${baseUrl} could not be reached.`
+    return new ConnectionError(message, { shouldRetry: repeatable, cause })
+  }
+  const brokeOff = answer.status < 300 && isBroken(cause)
+  const message = brokeOff
+    ? `The answer of ${baseUrl} broke off.`
+    : `${baseUrl} answered ${answer.status}, but not as this API does.`
+  const shouldRetry = answer.shouldRetry ?? ((brokeOff && repeatable) || isTransient(answer.status))
+  return new ConnectionError(message, { ...answer, shouldRetry, cause })
 }
+
+/** A body that was cut off fails to be read, or to be parsed. */
+const isBroken = (cause: unknown): boolean =>
+  cause instanceof TypeError || cause instanceof SyntaxError

@@ -1,46 +1,31 @@
-import { createTRPCUntypedClient, httpLink } from '@trpc/client'
-import { checkTimeout, type Config } from './config.ts'
-import { startExchange } from './exchange.ts'
+import { type CallOptions, createBounds } from './bounds.ts'
+import { type Call, toCall } from './call.ts'
+import type { Config } from './config.ts'
+import { type Page, type PageCall, toPageCall } from './page.ts'
+import type { Outgoing, Send } from './send.ts'
 
-/** What every method takes as its last argument. */
-export interface CallOptions {
-  /** Ends the call; it then rejects with the signal's reason, as `fetch` does. */
-  signal?: AbortSignal | undefined
-  /** Milliseconds for this attempt, `Infinity` for no bound. Default: the client's. */
-  timeoutMs?: number | undefined
+/** The ways in which the generated methods call procedures. */
+export interface Requests {
+  request<T>(type: Outgoing['type'], path: string, input: object, options?: CallOptions): Call<T>
+  /** A query whose answer is a page. */
+  list<T>(path: string, input: object, options?: CallOptions): PageCall<T>
 }
 
-/** Calls a procedure of the service. */
-export type Request = <T>(
-  type: 'query' | 'mutation',
-  path: string,
-  input: object,
-  options?: CallOptions,
-) => Promise<T>
+/** What may be asked for again, since it is done once it is done. */
+const REPEATABLE: ReadonlySet<string> = new Set(['generations.cancel', 'keys.revoke'])
 
-export function createRequest(config: Config): Request {
-  const headers = config.apiKey === undefined ? {} : { authorization: `Bearer ${config.apiKey}` }
-  return async <T>(
-    type: 'query' | 'mutation',
-    path: string,
-    input: object,
-    options?: CallOptions,
-  ) => {
-    const { signal } = options ?? {}
-    const timeoutMs = checkTimeout(options?.timeoutMs ?? config.timeoutMs)
-    signal?.throwIfAborted()
-    const exchange = startExchange(config, { repeatable: type === 'query', signal, timeoutMs })
-    // A client of its own per call: tRPC's fetch is not told which call it sends.
-    const url = `${config.baseUrl}/trpc`
-    const fetch = (address: unknown, init: unknown) =>
-      exchange.fetch(String(address), init as RequestInit)
-    const client = createTRPCUntypedClient({ links: [httpLink({ url, headers, fetch })] })
-    try {
-      return (await client[type](path, input)) as T
-    } catch (error) {
-      throw exchange.toError(error)
-    } finally {
-      exchange.end()
-    }
+export function createRequests(config: Config, send: Send): Requests {
+  const call = async <T>(outgoing: Outgoing, options: CallOptions | undefined) =>
+    send<T>(outgoing, createBounds(config, options))
+  return {
+    request: <T>(type: Outgoing['type'], path: string, input: object, options?: CallOptions) => {
+      const repeatable = type === 'query' || REPEATABLE.has(path)
+      return toCall(call<T>({ type, path, input, repeatable }, options))
+    },
+    list: <T>(path: string, input: object, options?: CallOptions) =>
+      toPageCall<T>((cursor) => {
+        const from = cursor === undefined ? input : { ...input, cursor }
+        return call<Page<T>>({ type: 'query', path, input: from }, options)
+      }),
   }
 }

@@ -40,7 +40,7 @@ test('a stranger registers, logs in, makes a key and a picture, and finds it aga
   const client = stranger.withApiKey(key.key)
   const generation = await client.generate({ prompt: 'a banana', aspect_ratio: '16:9' })
   expect(generation).toMatchObject({ status: 'succeeded', mode: 'test', prompt: 'a banana' })
-  expect(generation.images[0]?.bytes).toBeGreaterThan(0)
+  expect(generation.images[0]?.size).toBeGreaterThan(0)
 
   const { data, next_cursor: cursor } = await client.generations.list({ limit: 1 })
   expect(data.map(({ id }) => id)).toEqual([generation.id])

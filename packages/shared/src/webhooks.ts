@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { GenerationId } from './generations.ts'
+import { Generation, GenerationId } from './generations.ts'
 import { cursor, limit, page } from './pagination.ts'
 import { codePoints, text, timestamp, typeId } from './text.ts'
 
@@ -141,6 +141,20 @@ export type DeliveryType = z.infer<typeof DeliveryType>
 
 /** Attempts that a delivery shows. */
 export const MAX_SHOWN_ATTEMPTS = 20
+
+/** The body of a message to an endpoint. */
+export const WebhookMessage = z
+  .object({
+    type: DeliveryType,
+    timestamp: timestamp().describe('When it happened.'),
+    data: Generation.describe('As `GET` answered it at this attempt, its image URLs fresh.'),
+    truncated: z
+      .array(z.enum(['text', 'prompt', 'metadata']))
+      .optional()
+      .describe('Fields of `data` that were cut to keep the body within 64 kB.'),
+  })
+  .meta({ id: 'WebhookMessage', description: 'The body of a message to an endpoint.' })
+export type WebhookMessage = z.infer<typeof WebhookMessage>
 
 export const Delivery = z
   .object({

@@ -274,6 +274,58 @@ export interface GenerationError {
   message: string
 }
 
+/** The `data` of a server-sent event; `event` is its `type`. */
+export type GenerationEvent = {
+  type: 'generation.queued'
+  /** When it happened. */
+  timestamp: string
+  /** A request and the images that came of it. */
+  data: Generation
+} | {
+  type: 'generation.running'
+  /** When it happened. */
+  timestamp: string
+  /** A request and the images that came of it. */
+  data: Generation
+} | {
+  type: 'generation.text'
+  /** When it happened. */
+  timestamp: string
+  data: {
+    id: string
+    text: string
+  }
+} | {
+  type: 'generation.image'
+  /** When it happened. */
+  timestamp: string
+  data: {
+    id: string
+    /** Place among the images, from 0. */
+    index: number
+    /** Null once it was deleted. */
+    image: Image | null
+  }
+} | {
+  type: 'generation.succeeded'
+  /** When it happened. */
+  timestamp: string
+  /** A request and the images that came of it. */
+  data: Generation
+} | {
+  type: 'generation.failed'
+  /** When it happened. */
+  timestamp: string
+  /** A request and the images that came of it. */
+  data: Generation
+} | {
+  type: 'generation.canceled'
+  /** When it happened. */
+  timestamp: string
+  /** A request and the images that came of it. */
+  data: Generation
+}
+
 export interface GenerationIdInput {
   id: string
 }
@@ -580,6 +632,17 @@ export type WebhookEvent = 'generation.succeeded' | 'generation.failed' | 'gener
 
 export interface WebhookIdInput {
   id: string
+}
+
+/** The body of a message to an endpoint. */
+export interface WebhookMessage {
+  type: 'generation.succeeded' | 'generation.failed' | 'generation.canceled' | 'webhook.test'
+  /** When it happened. */
+  timestamp: string
+  /** As `GET` answered it at this attempt, its image URLs fresh. */
+  data: Generation
+  /** Fields of `data` that were cut to keep the body within 64 kB. */
+  truncated?: ('text' | 'prompt' | 'metadata')[]
 }
 
 export interface WebhookPage {
