@@ -52,3 +52,17 @@ test.each([
 test.each([0, -5, Number.NaN])('refuses a timeout of %d', (timeoutMs) => {
   expect(() => readConfig({ timeoutMs })).toThrow(TypeError)
 })
+
+test('refuses an API key in a browser, unless told that it is meant', () => {
+  vi.stubGlobal('window', {})
+  vi.stubGlobal('document', {})
+  expect(() => readConfig({ apiKey: 'nb_live_1' })).toThrow(/dangerouslyAllowBrowser/)
+  expect(() => readConfig({ apiKey: 'nb_test_1' })).toThrow(TypeError)
+  expect(readConfig({ apiKey: 'nb_live_1', dangerouslyAllowBrowser: true })).toMatchObject({
+    apiKey: 'nb_live_1',
+  })
+  // An access token is the visitor's own, and ends.
+  expect(readConfig({ apiKey: 'eyJhbGciOiJIUzI1NiJ9.e30.x' }).apiKey).toMatch(/^eyJ/)
+  vi.stubGlobal('document', undefined)
+  expect(readConfig({ apiKey: 'nb_live_1' }).apiKey).toBe('nb_live_1')
+})
