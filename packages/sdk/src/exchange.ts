@@ -6,6 +6,7 @@ import {
   errorBodyOf,
   fromBody,
   isTransient,
+  NanoBananaError,
   TimeoutError,
 } from './errors.ts'
 
@@ -77,8 +78,10 @@ export function startExchange(config: Config, { repeatable, timeoutMs, bounds }:
       if (timedOutAfter !== undefined) return timeout(timedOutAfter, repeatable, answer)
       const body = errorBodyOf(thrown)
       if (body !== undefined && answer !== undefined) return fromBody(body, answer)
-      const cause = (thrown as { cause?: unknown }).cause ?? thrown
-      return sent ? connectionError(config.baseUrl, repeatable, answer, cause) : cause
+      if (thrown instanceof NanoBananaError) return thrown
+      // tRPC wraps what it met.
+      const met = thrown instanceof TypeError ? thrown : (causeOf(thrown) ?? thrown)
+      return sent ? connectionError(config.baseUrl, repeatable, answer, met) : met
     },
     extend,
     end: () => {
@@ -88,6 +91,8 @@ export function startExchange(config: Config, { repeatable, timeoutMs, bounds }:
     },
   }
 }
+
+const causeOf = (thrown: unknown): unknown => (thrown as { cause?: unknown } | null)?.cause
 
 function answerOf({ status, headers }: Response): Answer {
   return {
