@@ -17,6 +17,7 @@ let app: TestApp
 let folder: string
 let baseUrl: string
 let apiKey: string
+let writerKey: string
 let client: NanoBanana
 /** May generate, but not read. */
 let writer: NanoBanana
@@ -27,8 +28,8 @@ beforeAll(async () => {
   const user = await app.register()
   apiKey = (await app.createKey(user)).key
   client = new NanoBanana({ baseUrl, apiKey })
-  const { key } = await app.createKey(user, { scopes: ['generate'] })
-  writer = new NanoBanana({ baseUrl, apiKey: key })
+  writerKey = (await app.createKey(user, { scopes: ['generate'] })).key
+  writer = new NanoBanana({ baseUrl, apiKey: writerKey })
 })
 afterAll(async () => {
   await app[Symbol.asyncDispose]()
@@ -157,6 +158,23 @@ describe('waiting', () => {
 const statusOf = async (word: string) =>
   (await client.generations.list({ q: word, limit: 1 })).data[0]?.status
 
+/** A body that fails behind its first event. */
+function firstEventOf({ body }: Response): ReadableStream<Uint8Array> {
+  let text = ''
+  let isCut = false
+  const cut = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      if (isCut) return
+      controller.enqueue(chunk)
+      text += new TextDecoder().decode(chunk)
+      isCut = /^data: .*\n\n/m.test(text)
+      // An error takes what was not read yet with it.
+      if (isCut) setTimeout(() => controller.error(new TypeError('terminated')), 50)
+    },
+  })
+  return body!.pipeThrough(cut)
+}
+
 describe('a stream', () => {
   test('tells what happens, with images that can be read', async () => {
     const types: string[] = []
@@ -178,6 +196,37 @@ describe('a stream', () => {
     expect(last).toBe('generation.failed')
     const refused = client.generate.stream({ prompt: '' })
     await expect(refused.next()).rejects.toMatchObject({ code: 'invalid_input', param: 'prompt' })
+  })
+
+  test.each([
+    ['reads on from the last event', () => apiKey, 'GET', /^\/v1\/generations\/gen_/],
+    [
+      'repeats its request, with a key that may not read',
+      () => writerKey,
+      'POST',
+      /^\/v1\/generate$/,
+    ],
+  ])('that breaks off %s', async (_, key, method, path) => {
+    const sent: { method: string; path: string; lastEventId: string | null }[] = []
+    const cutting = new NanoBanana({
+      baseUrl,
+      apiKey: key(),
+      fetch: async (url, init) => {
+        const lastEventId = new Headers(init.headers).get('last-event-id')
+        sent.push({ method: init.method ?? 'GET', path: new URL(url).pathname, lastEventId })
+        const response = await fetch(url, init)
+        return sent.length === 1 ? new Response(firstEventOf(response), response) : response
+      },
+    })
+    const types: string[] = []
+    for await (const { type } of cutting.generate.stream({ prompt: 'a banana' })) types.push(type)
+    expect(types).toEqual(['generation.running', 'generation.image', 'generation.succeeded'])
+    expect(sent[0]).toMatchObject({ method: 'POST', lastEventId: null })
+    expect(sent.at(-1)).toMatchObject({
+      method,
+      path: expect.stringMatching(path),
+      lastEventId: '1',
+    })
   })
 
   test('answers its headers beside itself', async () => {
