@@ -202,7 +202,7 @@ test('a request that takes longer than SYNC_TIMEOUT is 202, and its images are k
   expect(accepted.headers['preference-applied']).toBeUndefined()
   const { db: database } = quick.service.deps
   const kept = () => database.selectFrom('input_images').selectAll().execute()
-  await expect.poll(kept).toHaveLength(1)
+  expect(await kept()).toHaveLength(1)
   expect(await database.selectFrom('generations').select('detached').execute()).toEqual([
     { detached: true },
   ])
@@ -396,6 +396,18 @@ describe('events', () => {
     expect(first).toMatchObject({ status: 'running', images: [], completed_at: null })
   })
 
+  test('of an attempt that a repeat has begun again are not told: its end is not the end', async () => {
+    provider.play(new ProviderError('upstream_unavailable', 'Later.'))
+    const idempotency = { 'idempotency-key': 'begun-again' }
+    expect((await generate(idempotency)).status).toBe(503)
+    const stream = await generate({ ...idempotency, accept: EVENTS })
+    expect(parseEvents(stream.text).map(({ type }) => type)).toEqual([
+      'generation.running',
+      'generation.image',
+      'generation.succeeded',
+    ])
+  })
+
   test('of a failure end with it; a request that is refused has none', async () => {
     provider.play(new ProviderError('no_image', 'No picture.'))
     const events = parseEvents((await generate({ accept: EVENTS })).text)
@@ -496,6 +508,34 @@ describe('a process that died', () => {
     expect((await lost).status).toBe(503)
     expect(await statusOf(list.json.data[0].id)).toBe('failed')
   })
+
+  test.each([
+    ['respond-async', { prefer: 'respond-async' }],
+    ['wait', { prefer: 'wait=1' }],
+    ['events', { accept: EVENTS }],
+  ])(
+    'has what a repeat was told to come back for finished by another: %s',
+    async (name, headers) => {
+      const gate = gateOf()
+      const calls = provider.seen.length
+      const images = [{ data: (await smallPng()).toString('base64') }]
+      const idempotency = { 'idempotency-key': `repeated-${name}` }
+      const lost = generate(idempotency, { images })
+      await expect.poll(() => provider.seen.length).toBe(calls + 1)
+      const repeat = generate({ ...idempotency, ...headers }, { images })
+      const list = await app.request('GET', '/v1/generations?status=running', { token: key })
+      const { id } = list.json.data[0]
+      await expect.poll(async () => (await rowOf(id)).detached, { timeout: 5000 }).toBe(true)
+      if (name !== 'events') expect((await repeat).status).toBe(202)
+      await strand(id)
+      expect(await recoverAbandoned(app.service.deps, { all: false })).toBe(1)
+      await untilStatus(id, 'succeeded')
+      gate.resolve()
+      await Promise.all([lost, repeat])
+      expect(provider.seen.at(-1)?.images).toHaveLength(1)
+      expect(await ledgerOf(id)).toEqual(['reserve', 'settle'])
+    },
+  )
 
   test('again and again is the end of its generation', async () => {
     const gate = gateOf()

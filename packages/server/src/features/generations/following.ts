@@ -38,7 +38,7 @@ export async function* follow(
     // The row before its events: what ended it is among them.
     const row = await findGeneration(deps.db, visibleTo(principal), id)
     if (row === undefined) return
-    const rows = await listEvents(deps.db, id, last)
+    const rows = ofLastAttempt(await listEvents(deps.db, id, last))
     const isKept = rows.length > 0 || isEndTold || !hasEnded(row.status)
     const told = isKept ? rows : [endOf(row, last)]
     for (const event of told) {
@@ -50,6 +50,10 @@ export async function* follow(
     if (rows.length === 0) await news.wait(LOOK_MS, signal)
   }
 }
+
+/** An end that something follows was that of an attempt which a repeat has begun again. */
+const ofLastAttempt = (rows: readonly EventRow[]): readonly EventRow[] =>
+  rows.slice(rows.findLastIndex(({ type }, at) => isEnd(type) && at < rows.length - 1) + 1)
 
 const isEnd = (type: EventRow['type']): boolean =>
   type === 'succeeded' || type === 'failed' || type === 'canceled'

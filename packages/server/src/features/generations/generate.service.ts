@@ -56,15 +56,25 @@ export async function generate(
     header === undefined
       ? undefined
       : await claimOf(principal, header, asked.procedure, asked.input)
-  const earlier = claim && (await findEarlier(deps, claim, call))
-  if (earlier !== undefined && 'answer' in earlier) return earlier.answer
-  await admitToStore(deps)
-  if (call.delivery.kind === 'async') await admitToQueue(deps.db, deps, principal.userId)
-  const prepared = await prepare(deps, principal, input)
+  const preparing = prepareOnce(deps, principal, input)
   try {
-    return await runOnce(deps, principal, prepared, { call, claim, earlier })
+    const repeat = { ...call, images: async () => (await preparing.get()).inputs.images }
+    const earlier = claim && (await findEarlier(deps, claim, repeat))
+    if (earlier !== undefined && 'answer' in earlier) return earlier.answer
+    await admitToStore(deps)
+    if (call.delivery.kind === 'async') await admitToQueue(deps.db, deps, principal.userId)
+    return await runOnce(deps, principal, await preparing.get(), { call, claim, earlier })
   } finally {
-    prepared.leave()
+    preparing.leave()
+  }
+}
+
+/** Preparing lets go of what was uploaded; a repeat mostly needs none of it. */
+function prepareOnce(deps: GenerateDeps, principal: Principal, input: GenerateInput) {
+  let prepared: Prepared | undefined
+  return {
+    get: async () => (prepared ??= await prepare(deps, principal, input)),
+    leave: () => prepared?.leave(),
   }
 }
 
@@ -86,7 +96,8 @@ async function runOnce(
     return await begin(deps, principal, prepared, how)
   } catch (error) {
     if (!(error instanceof ClaimedMeanwhile) || how.claim === undefined) throw error
-    const earlier = await findEarlier(deps, how.claim, how.call)
+    const repeat = { ...how.call, images: async () => prepared.inputs.images }
+    const earlier = await findEarlier(deps, how.claim, repeat)
     if (earlier !== undefined && 'answer' in earlier) return earlier.answer
     return runOnce(deps, principal, prepared, { ...how, earlier })
   }
@@ -188,8 +199,26 @@ async function waitHere(
   } finally {
     over.abort()
   }
-  deps.background.run('detach', () => detach(deps, job))
+  await detachJob(deps, job)
   return answerOf(deps, principal, job.id)
+}
+
+/** A store that hangs must not keep the caller past the patience of whatever stands in between. */
+const DETACH_MS = 5000
+
+/** Before the caller is told to come back, so that it will find what it was promised. */
+async function detachJob(
+  deps: GenerateDeps,
+  { id, paid, run, images: inputs }: Job,
+): Promise<void> {
+  const over = new AbortController()
+  const late = sleep(DETACH_MS, undefined, { signal: over.signal }).catch(() => {})
+  const which = { id, attempt: paid.attempt, owner: run.owner }
+  const detaching = detach(deps, which, paid.userId, inputs)
+  // Goes on where it is late, and is told of where it fails.
+  deps.background.run('detach', () => detaching)
+  await Promise.race([detaching.catch(() => {}), late])
+  over.abort()
 }
 
 async function enqueue(

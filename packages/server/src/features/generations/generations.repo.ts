@@ -189,10 +189,10 @@ export async function setQueued(
   return ofAbandoned(update, run, options)
 }
 
-/** Marks one that runs as to be finished by whoever can. */
+/** Marks one that runs as to be finished by whoever can; false where it is marked already. */
 export async function setDetached(tx: Tx, run: Run): Promise<boolean> {
-  const row = await ofRun(tx.updateTable('generations').set({ detached: true }), run)
-  return row !== undefined
+  const update = tx.updateTable('generations').set({ detached: true }).where('detached', '=', false)
+  return (await ofRun(update, run)) !== undefined
 }
 
 /** Takes one that runs from its run, for whoever comes next; false when something else ended it. */

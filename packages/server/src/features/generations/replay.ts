@@ -2,12 +2,14 @@ import { AppError } from '../../kernel/app-error.ts'
 import type { Delivery } from '../../kernel/delivery.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import { idOf } from '../../kernel/ids.ts'
+import type { EncodedImage } from '../../ports/image-codec.ts'
 import { type Answer, answerWithRow } from './answering.ts'
+import { detach, type DetachDeps } from './detaching.ts'
 import { findGeneration, type GenerationRow } from './generations.repo.ts'
 import { type Claim, findRecord } from './idempotency.repo.ts'
 import { hasEnded, waitForEnd } from './waiting.ts'
 
-type ReplayDeps = Pick<Deps, 'db' | 'objectStore' | 'settings' | 'notifier'>
+type ReplayDeps = DetachDeps & Pick<Deps, 'settings' | 'notifier'>
 
 /** What an earlier request with the same key of idempotency came to. */
 export type Earlier =
@@ -27,6 +29,8 @@ interface Repeat {
   readonly delivery: Delivery
   onCommitted(id: string): void
   onReplayed(): void
+  /** Those of the request, which are those of the first one. */
+  images(): Promise<readonly EncodedImage[]>
 }
 
 /**
@@ -47,11 +51,35 @@ export async function findEarlier(
   const id = record.generation_id
   repeat.onCommitted(idOf('gen', id))
   if (!hasEnded(record.status)) await waitForEnd(deps, id, waitOf(repeat.delivery))
-  const row = await read(deps, claim, id)
+  const row = await readKept(deps, claim, id, repeat)
   if (isPassing(row)) return { failed: row }
   if (!hasEnded(row.status) && !mayComeBack(repeat.delivery)) throw inProgress()
   repeat.onReplayed()
   return { answer: await answerWithRow(deps, row) }
+}
+
+/** Whoever is told to come back finds it finished, also when the process in which it runs dies. */
+async function readKept(
+  deps: ReplayDeps,
+  claim: Claim,
+  id: string,
+  repeat: Repeat,
+): Promise<GenerationRow> {
+  for (;;) {
+    const row = await read(deps, claim, id)
+    if (hasEnded(row.status) || row.detached || !mayComeBack(repeat.delivery)) return row
+    await detachEarlier(deps, row, repeat)
+  }
+}
+
+async function detachEarlier(deps: ReplayDeps, row: GenerationRow, repeat: Repeat): Promise<void> {
+  const run = { id: row.id, attempt: row.attempt, owner: row.lease_owner }
+  try {
+    await detach(deps, run, row.user_id, row.input_images === 0 ? [] : await repeat.images())
+  } catch (error) {
+    deps.log.warn({ err: error, generation: row.id }, 'a repeat could not be told to come back')
+    throw inProgress()
+  }
 }
 
 /** Whether the caller has said that it understands 202, or follows the events. */
