@@ -6,8 +6,13 @@ const ROOT = join(import.meta.dirname, '../../../..')
 
 export interface Running {
   readonly url: string
-  /** Resolves once the process has ended, by whatever hand. */
-  readonly ended: Promise<unknown>
+  readonly pid: number
+  /** Resolves to the code once the process has ended, by whatever hand; null: of a signal. */
+  readonly ended: Promise<number | null>
+  /** All that it has printed. */
+  output(): string
+  /** Asks it to end. */
+  stop(): Promise<number | null>
   /** Ends it at once, without a chance to tidy up; no harm if it has ended. */
   kill(): Promise<void>
 }
@@ -21,6 +26,10 @@ export const startTestBuild = (env: Env): Promise<Running> =>
 /** What is shipped; `pnpm build` makes it. */
 export const startReleaseBuild = (env: Env): Promise<Running> =>
   start(['packages/server/dist/main.js', 'serve'], /listens on (\S+)/, env)
+
+/** The same without a port; its address is a word of its line. */
+export const startReleaseWorker = (env: Env): Promise<Running> =>
+  start(['packages/server/dist/main.js', 'worker'], /NanoBanana (works)/, env)
 
 /** The provider, in a process of its own. */
 export const startProvider = (): Promise<Running> =>
@@ -43,11 +52,19 @@ async function start(args: string[], ready: RegExp, env: Env): Promise<Running> 
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const ended = once(child, 'exit')
-  const url = await readyUrl(child, ready)
+  const ended = once(child, 'exit').then(([code]) => code as number | null)
+  const output = { text: '' }
+  child.stdout.on('data', (chunk: Buffer) => (output.text += chunk.toString()))
+  const url = await readyUrl(child, output, ready)
   return {
     url,
+    pid: child.pid!,
     ended,
+    output: () => output.text,
+    stop() {
+      child.kill('SIGTERM')
+      return ended
+    },
     async kill() {
       child.kill('SIGKILL')
       await ended
@@ -55,14 +72,12 @@ async function start(args: string[], ready: RegExp, env: Env): Promise<Running> 
   }
 }
 
-function readyUrl(child: ChildProcess, ready: RegExp): Promise<string> {
+function readyUrl(child: ChildProcess, output: { text: string }, ready: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
-    let printed = ''
-    child.stdout?.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-      const url = ready.exec(printed)?.[1]
+    child.stdout?.on('data', () => {
+      const url = ready.exec(output.text)?.[1]
       if (url !== undefined) resolve(url)
     })
-    child.once('exit', (code) => reject(new Error(`ended with ${code}: ${printed}`)))
+    child.once('exit', (code) => reject(new Error(`ended with ${code}: ${output.text}`)))
   })
 }

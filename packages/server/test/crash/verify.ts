@@ -87,8 +87,14 @@ async function findTwice(db: Db): Promise<string[]> {
   return rows.map(({ prompt }) => `I6 two generations of ${prompt}`)
 }
 
+/** What the provider counts, and which prompts were whose. */
+export interface Counted {
+  readonly provider: Pick<World['provider'], 'url'>
+  readonly orders: readonly Pick<Order, 'prompt' | 'ids'>[]
+}
+
 /** Calls of the provider by generation, since the world began: no answer of it asks for a repeat. */
-export async function countCalls(world: World, db: Db): Promise<Map<string, number>> {
+export async function countCalls(world: Counted, db: Db): Promise<Map<string, number>> {
   const names = new Map<string, string>()
   for (const { ids, prompt } of world.orders) for (const id of ids) names.set(prompt, uuidOf(id))
   const rows = await db.selectFrom('generations').select(['id', 'prompt']).execute()
@@ -105,8 +111,10 @@ interface LoggedCall {
   body?: { contents?: { parts?: { text?: string }[] }[] }
 }
 
-export async function promptsOfCalls({ provider }: World): Promise<string[]> {
+export async function promptsOfCalls({ provider }: Pick<Counted, 'provider'>): Promise<string[]> {
   const response = await fetch(`${provider.url}/__control/requests`)
   const { requests } = (await response.json()) as { requests: LoggedCall[] }
-  return requests.flatMap(({ body }) => body?.contents?.[0]?.parts?.[0]?.text ?? [])
+  return requests.flatMap(
+    ({ body }) => body?.contents?.[0]?.parts?.find(({ text }) => text !== undefined)?.text ?? [],
+  )
 }
