@@ -43,6 +43,7 @@ import * as keys from './features/keys/keys.service.ts'
 import * as webhooks from './features/webhooks/webhooks.service.ts'
 import { startSweeper } from './features/sweeping/sweeper.ts'
 import { createBackground } from './kernel/background.ts'
+import { Crowding } from './kernel/crowding.ts'
 import type { Deps, HeldRun, Settings } from './kernel/deps.ts'
 import { createLog, type Log } from './kernel/log.ts'
 import { measureLimiter, measureStore, observeCalls } from './kernel/measure.ts'
@@ -132,6 +133,7 @@ export async function createApp(config: Config, overrides: AppOverrides = {}): P
     queue,
     notifier,
     slots,
+    crowding: new Crowding(),
     providers: { ...providersOf(config, codec, { log, metrics }), ...overrides.providers },
     objectStore: measureStore(
       await openStores(config, { db, settings, secrets, now }, overrides.objectStore),

@@ -160,6 +160,40 @@ describe('requests in flight', () => {
   })
 })
 
+describe('what was refused a place in the queue', () => {
+  let crowded: TestApp
+  beforeAll(async () => {
+    crowded = await createWorld({
+      providers: { live: provider },
+      env: { WORKERS: '0', QUEUE_MAX: '1' },
+    })
+  })
+  afterAll(() => crowded[Symbol.asyncDispose]())
+  const ask = (token: string, headers: Record<string, string> = { prefer: 'respond-async' }) =>
+    crowded.request('POST', '/v1/generate', { token, headers, body: { prompt: 'a banana' } })
+
+  test('is refused again without a look at the database, for a moment and no one else', async () => {
+    const [one, other] = [await crowded.register(), await crowded.register()]
+    expect((await ask(one.token)).status).toBe(202)
+    expect((await ask(one.token)).status).toBe(503)
+    const { statements } = crowded.database
+    const before = statements.length
+    const again = await ask(one.token)
+    expect([again.status, again.json.error.code]).toEqual([503, 'overloaded'])
+    expect(Number(again.headers['retry-after'])).toBeGreaterThan(0)
+    expect(statements.slice(before)).toEqual([])
+    // Where the caller waits there are places of their own.
+    expect((await ask(one.token, {})).status).toBe(200)
+    const between = statements.length
+    expect((await ask(other.token)).json.error.code).toBe('overloaded')
+    expect(statements.length).toBeGreaterThan(between)
+    await sleep(300)
+    const later = statements.length
+    expect((await ask(one.token)).status).toBe(503)
+    expect(statements.length).toBeGreaterThan(later)
+  })
+})
+
 describe('requests that wait for a generation', () => {
   const generate = (token: string) =>
     app.request('POST', '/v1/generate', {

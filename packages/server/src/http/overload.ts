@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto'
 import { finished } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { runHolder } from '../features/generations/admission.ts'
 import { AppError } from '../kernel/app-error.ts'
 import { hostBucket } from '../kernel/client-address.ts'
 import type { Deps } from '../kernel/deps.ts'
 import { type Holder, Slots } from '../kernel/slots.ts'
+import { deliveryOf } from './delivery.ts'
 import { closeUnread } from './linger.ts'
 import { announcedBytes } from './receive.ts'
 
@@ -55,9 +58,10 @@ const SMALL_BODY_BYTES = 64 * 1024
  */
 export function addOverloadGate(
   app: FastifyInstance,
-  { metrics }: Pick<Deps, 'metrics'>,
+  deps: Pick<Deps, 'metrics' | 'slots' | 'crowding'>,
   bounds: Partial<InFlight> = {},
 ): void {
+  const { metrics } = deps
   const limits = { ...IN_FLIGHT, ...bounds }
   const working = new Slots(limits.working)
   const waiting = new Slots(limits.waiting)
@@ -69,7 +73,10 @@ export function addOverloadGate(
   app.addHook('onRequest', (request, reply, done) => {
     if (request.is404 || HEALTH.test(request.routeOptions.url ?? '')) return done()
     const holders = [holderOf('address', hostBucket(request.ip)), ...credentialOf(request)]
-    const refusal = refusalOf(working, holders) ?? waitRefusal(waiting, request, holders)
+    const refusal =
+      refusalOf(working, holders) ??
+      waitRefusal(waiting, request, holders) ??
+      crowdRefusal(deps, request)
     if (refusal !== undefined) {
       metrics.overloads.inc({ share: refusal.share })
       if (isLarge(request)) closeUnread(request, reply)
@@ -111,11 +118,13 @@ function leaveWhenOver(place: Place): void {
 /** Counts a request with its account too, once that is known; an account may have many credentials. */
 export function countAccount(
   request: FastifyRequest,
-  { metrics }: Pick<Deps, 'metrics'>,
+  { metrics, crowding }: Pick<Deps, 'metrics' | 'crowding'>,
   userId: string,
 ): void {
   const { place } = request
   if (place === undefined) return
+  const { authorization } = request.headers
+  if (authorization !== undefined) crowding.know(digestOf(authorization), userId)
   const account = holderOf('account', userId)
   const { slots, waiting } = place
   if (slots.isUsedUp(account) || (mayWait(request) && waiting.isUsedUp(account))) {
@@ -135,7 +144,7 @@ export function startWaiting({ place }: FastifyRequest): void {
 }
 
 interface Refusal {
-  readonly share: Share | 'all'
+  readonly share: Share | 'all' | 'queue'
   readonly error: AppError
 }
 
@@ -158,9 +167,31 @@ const waitRefusal = (
   holders: readonly Holder[],
 ): Refusal | undefined => (mayWait(request) ? refusalOf(waiting, holders) : undefined)
 
+/**
+ * A generation of an account that was refused a place this very moment, and for which none has come
+ * free here, is refused again as cheaply as that can be done.
+ */
+function crowdRefusal(
+  { slots, crowding }: Pick<Deps, 'slots' | 'crowding'>,
+  request: FastifyRequest,
+): Refusal | undefined {
+  const { authorization } = request.headers
+  if (authorization === undefined || !takesPlace(request)) return undefined
+  const crowd = crowding.find(digestOf(authorization))
+  if (crowd === undefined) return undefined
+  const isQueued = deliveryOf(request).kind === 'async'
+  if (!isQueued && slots.hasRoomFor(runHolder(crowd.userId))) return undefined
+  return { share: 'queue', error: crowd.make() }
+}
+
+const digestOf = (credential: string): string =>
+  createHash('sha256').update(credential).digest('base64')
+
+const takesPlace = (request: FastifyRequest): boolean =>
+  request.routeOptions.config.takesUploads?.(request) === true
+
 const mayWait = (request: FastifyRequest): boolean =>
-  request.routeOptions.config.takesUploads?.(request) === true ||
-  request.headers.accept?.includes('text/event-stream') === true
+  takesPlace(request) || request.headers.accept?.includes('text/event-stream') === true
 
 const holderOf = (kind: Share, name: string): Holder => ({ kind, name, share: SHARES[kind] })
 

@@ -12,6 +12,7 @@ import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Room } from './room.ts'
 import type { Secrets } from './secrets.ts'
+import type { Crowding } from './crowding.ts'
 import type { Slots } from './slots.ts'
 
 /** What the rules need to know of the configuration. */
@@ -99,6 +100,7 @@ export interface Deps {
   readonly notifier: Notifier
   /** For generations that run here while their callers wait, beside those that workers take. */
   readonly slots: Slots
+  readonly crowding: Crowding
   readonly settings: Settings
   readonly secrets: Secrets
   readonly background: Background

@@ -40,9 +40,14 @@ export class Slots {
     for (const holder of holders) this.#add(nameOf(holder), -1)
   }
 
+  /** Whether there is a place for the holder. */
+  hasRoomFor(holder: Holder): boolean {
+    return !this.isFull && !this.isUsedUp(holder)
+  }
+
   /** A place for the holder, which the answer gives back once; undefined where there is none for it. */
   tryTake(holder: Holder): (() => void) | undefined {
-    if (this.isFull || this.isUsedUp(holder)) return undefined
+    if (!this.hasRoomFor(holder)) return undefined
     this.take([holder])
     let isHeld = true
     return () => {

@@ -7,7 +7,7 @@ import type { Principal } from '../../kernel/principal.ts'
 import type { ImageProvider } from '../../ports/image-provider.ts'
 import * as images from '../images/images.service.ts'
 import { type Job as Paid, priceOf } from '../usage/usage.service.ts'
-import { admitToQueue, admitToStore } from './admission.ts'
+import { admitToQueue, admitToStore, runHolder } from './admission.ts'
 import { type Answer, answerBegun, answerOf, answerWith } from './answering.ts'
 import { detach } from './detaching.ts'
 import type { Ended } from './ending.ts'
@@ -26,7 +26,10 @@ import { ClaimedMeanwhile, start } from './starting.ts'
 import { waitForEnd } from './waiting.ts'
 
 export type GenerateDeps = RunDeps &
-  Pick<Deps, 'providers' | 'room' | 'catalogue' | 'queue' | 'notifier' | 'slots' | 'background'>
+  Pick<
+    Deps,
+    'providers' | 'room' | 'catalogue' | 'queue' | 'notifier' | 'slots' | 'crowding' | 'background'
+  >
 
 /** What the entrance knows of a call, and wants to hear of it. */
 export interface Call {
@@ -139,9 +142,6 @@ function sharedRoom({ release }: InputImages): Pick<Prepared, 'leave' | 'stay'> 
   return { leave, stay }
 }
 
-/** Of the places of this process, for one account. */
-const MAX_SHARE = 0.75
-
 /** Runs it here where the caller waits and there is a place, else puts it into the queue. */
 async function begin(
   deps: GenerateDeps,
@@ -151,7 +151,7 @@ async function begin(
 ): Promise<Answer> {
   const { delivery } = how.call
   if (delivery.kind === 'async') return enqueue(deps, principal, prepared, how)
-  const slot = deps.slots.tryTake({ kind: 'account', name: principal.userId, share: MAX_SHARE })
+  const slot = deps.slots.tryTake(runHolder(principal.userId))
   if (slot === undefined) return enqueue(deps, principal, prepared, how)
   const run = newRun()
   let begun: Begun

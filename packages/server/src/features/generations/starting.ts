@@ -20,7 +20,7 @@ import { type Claim, insertRecord, reopenRecord } from './idempotency.repo.ts'
 import { insertKept, type KeptImage } from './kept-images.repo.ts'
 import { tell } from './telling.ts'
 
-type StartDeps = Pick<Deps, 'db' | 'settings' | 'leases' | 'queue'>
+type StartDeps = Pick<Deps, 'db' | 'settings' | 'leases' | 'queue' | 'crowding'>
 
 /** Another request with the same key of idempotency was quicker. */
 export class ClaimedMeanwhile extends Error {
@@ -105,7 +105,7 @@ async function claim(tx: Tx, { row, failed, claim: claimed }: Start): Promise<vo
 /** Refuses a key that has ended, and what there is no place for. */
 async function admit(
   tx: Tx,
-  deps: Pick<Deps, 'settings'>,
+  deps: Pick<Deps, 'settings' | 'crowding'>,
   principal: Principal,
   { row, run }: Start,
 ): Promise<void> {
