@@ -61,7 +61,7 @@ export async function deliveries(isFull: boolean): Promise<Report> {
 
 /** One of so many messages is refused at first, another one never answered. */
 const REFUSED = 12
-const UNANSWERED = 40
+const UNANSWERED = 100
 
 function moody(path: string, id: string, earlier: number): number | undefined {
   if (earlier > 0) return 204
@@ -165,7 +165,7 @@ const EXPECTED = [
   /503 (unavailable|shutting_down)/,
   /409 idempotency_in_progress/,
   /could not go on \((0|50[234])\)/,
-  /stream was refused with .*"(unavailable|idempotency_in_progress)"/,
+  /stream was refused: (unavailable|idempotency_in_progress)/,
 ]
 const isExpected = (trouble: string): boolean => EXPECTED.some((one) => one.test(trouble))
 
@@ -191,17 +191,23 @@ async function findBroken(fleet: Fleet, orders: readonly Order[]): Promise<strin
 }
 
 /** A claim of a process that died is another's after its lease of a minute. */
-const TOLD_MS = 180_000
+const TOLD_MS = 120_000
 
-/** Until no message waits; those that were refused need not wait for their minutes. */
+/**
+ * Until no message waits, or none more has arrived for a while; those that were refused need not wait
+ * for their minutes.
+ */
 async function untilTold({ db }: Fleet): Promise<string[]> {
-  const deadline = performance.now() + TOLD_MS
+  let deadline = performance.now() + TOLD_MS
+  let left = Number.POSITIVE_INFINITY
   for (;;) {
     await sql`update webhook_deliveries set next_attempt_at = now()
       where next_attempt_at > now() and lease_expires_at is null`.execute(db)
     const { rows } = await sql<{ id: string }>`
       select id from webhook_deliveries where next_attempt_at is not null`.execute(db)
     if (rows.length === 0) return []
+    if (rows.length < left) deadline = performance.now() + TOLD_MS
+    left = Math.min(left, rows.length)
     if (performance.now() > deadline) return rows.map(({ id }) => `the message ${id} waits`)
     await sleep(500)
   }
@@ -268,13 +274,19 @@ async function figuresOf({ db }: Fleet, orders: readonly Order[], inbox: Inbox):
   ]
 }
 
+interface Logged {
+  readonly msg?: string
+  readonly task?: string
+  readonly err?: { readonly message?: string }
+}
+
 /** What the processes said of errors, without what changes from line to line. */
 export function loggedBy({ servers, workers }: Fleet): string[] {
   const lines = [...servers, ...workers].flatMap((instance) => instance.output().split('\n'))
   const told = lines.flatMap((line) => {
     if (!line.startsWith('{')) return []
-    const { msg, err } = JSON.parse(line) as { msg?: string; err?: { message?: string } }
-    return [`"${msg}: ${err?.message ?? ''}"`]
+    const { msg, task, err } = JSON.parse(line) as Logged
+    return [`"${msg}${task === undefined ? '' : ` (${task})`}: ${err?.message ?? ''}"`]
   })
   return told.length === 0 ? [] : [`logged: ${tally(told)}`]
 }

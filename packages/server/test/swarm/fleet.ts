@@ -19,6 +19,8 @@ import { freePorts, startBalancer } from './balancer.ts'
 /** A place of the fleet, whatever process stands in it. */
 export interface Instance {
   readonly name: string
+  /** Past the balancer; a worker has none. */
+  readonly url: string | undefined
   readonly running: Running | undefined
   /** Resolves once it says that it is ready. */
   start(): Promise<void>
@@ -102,17 +104,23 @@ export async function startFleet({ servers, workers, env = {} }: FleetOptions): 
   }
 }
 
-const serverAt = (name: string, env: Env): Instance =>
-  instanceOf(name, async () => {
+function serverAt(name: string, env: Env): Instance {
+  const url = `http://127.0.0.1:${env['PORT']}`
+  return instanceOf(name, url, async () => {
     const running = await startReleaseBuild(env)
-    await untilReady(`http://127.0.0.1:${env['PORT']}`)
+    await untilReady(url)
     return running
   })
+}
 
 const workerAt = (name: string, env: Env): Instance =>
-  instanceOf(name, () => startReleaseWorker(env))
+  instanceOf(name, undefined, () => startReleaseWorker(env))
 
-function instanceOf(name: string, begin: () => Promise<Running>): Instance {
+function instanceOf(
+  name: string,
+  url: string | undefined,
+  begin: () => Promise<Running>,
+): Instance {
   let running: Running | undefined
   let before = ''
   const leave = async <T>(how: (process: Running) => Promise<T>): Promise<T | undefined> => {
@@ -125,6 +133,7 @@ function instanceOf(name: string, begin: () => Promise<Running>): Instance {
   }
   return {
     name,
+    url,
     get running() {
       return running
     },

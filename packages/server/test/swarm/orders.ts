@@ -158,6 +158,9 @@ async function cancel(person: Person, order: Order, id: string, manner: Manner):
   }
 }
 
+const codeOf = (body: string): string =>
+  (JSON.parse(body) as { error: { code: string } }).error.code
+
 async function stream(person: Person, order: Order, manner: Manner): Promise<boolean> {
   const { heard, ids } = order
   let canceling: Promise<void> | undefined
@@ -173,7 +176,7 @@ async function stream(person: Person, order: Order, manner: Manner): Promise<boo
   const first = await listen(person, '/v1/generate', wish, heard, onEvent)
   if (first.kind !== 'refused' && first.id !== null) ids.add(first.id)
   if (first.kind !== 'stream' || first.id === null) {
-    const why = first.kind === 'refused' ? `refused with ${first.body}` : 'cut off'
+    const why = first.kind === 'refused' ? `refused: ${codeOf(first.body)}` : 'cut off'
     order.troubles.push(`its stream was ${why} (${first.kind === 'stream' ? 200 : first.status})`)
     return false
   }
