@@ -3,7 +3,8 @@ import { AppError } from '../../kernel/app-error.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import type { Principal } from '../../kernel/principal.ts'
 import type { Holder } from '../../kernel/slots.ts'
-import { countQueued, countRunning } from './generations.repo.ts'
+import { countQueued } from './beginning.repo.ts'
+import { countRunning } from './runs.repo.ts'
 import { hasRoom } from './spooling.ts'
 
 type Limits = Pick<Deps, 'settings'>

@@ -2,7 +2,7 @@ import { transaction } from '../../db/client.ts'
 import type { Deps } from '../../kernel/deps.ts'
 import type { EncodedImage } from '../../ports/image-codec.ts'
 import * as images from '../images/images.service.ts'
-import { type Run, setDetached } from './generations.repo.ts'
+import { type Run, setDetached } from './runs.repo.ts'
 import { keepImages } from './kept-images.ts'
 import { insertKept } from './kept-images.repo.ts'
 

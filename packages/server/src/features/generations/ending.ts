@@ -7,15 +7,8 @@ import * as auth from '../auth/auth.service.ts'
 import * as images from '../images/images.service.ts'
 import { priceOf, release, type Reservation, settle } from '../usage/usage.service.ts'
 import type { NewEvent } from './events.repo.ts'
-import {
-  type Abandoned,
-  fail,
-  failAbandoned,
-  findGeneration,
-  type GenerationRow,
-  type Run,
-  succeed,
-} from './generations.repo.ts'
+import { findGeneration, type GenerationRow } from './generations.repo.ts'
+import { type Abandoned, fail, failAbandoned, type Run, succeed } from './runs.repo.ts'
 import { expireRecords } from './idempotency.repo.ts'
 import { deleteKept } from './kept-images.repo.ts'
 import type { Job } from './making.ts'

@@ -9,17 +9,15 @@ import * as images from '../images/images.service.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { releaseOf } from './ending.ts'
 import { deleteOldEvents } from './events.repo.ts'
+import { countUnfinished, oldestQueuedSeconds } from './beginning.repo.ts'
 import {
-  countUnfinished,
   deleteGeneration,
   deleteGenerationsOfUser,
-  endLeases,
   findGeneration,
   type GenerationRow,
   lockGeneration,
-  oldestQueuedSeconds,
-  renewLeases,
 } from './generations.repo.ts'
+import { endLeases, renewLeases } from './runs.repo.ts'
 import { listKeptOfUser } from './kept-images.repo.ts'
 import { deleteExpiredRecords, deleteRecordsOfUser } from './idempotency.repo.ts'
 import { type Filters, listGenerations } from './list.repo.ts'

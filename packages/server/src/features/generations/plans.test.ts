@@ -16,15 +16,9 @@ import { claimDoomed, doomObjectsOfGeneration } from '../images/doomed.repo.ts'
 import { findImage, listImages } from '../images/images.repo.ts'
 import { findLiveKey, lockKey, touchKey } from '../keys/keys.repo.ts'
 import { selectSpending, sumByGroup, type UsageGroup } from '../usage/usage.repo.ts'
-import {
-  countQueued,
-  countRunning,
-  deleteGeneration,
-  failAbandoned,
-  findGeneration,
-  listAbandoned,
-  renewLeases,
-} from './generations.repo.ts'
+import { countQueued } from './beginning.repo.ts'
+import { deleteGeneration, findGeneration } from './generations.repo.ts'
+import { countRunning, failAbandoned, listAbandoned, renewLeases } from './runs.repo.ts'
 import { expireRecords, findRecord } from './idempotency.repo.ts'
 import { type Filters, listGenerations } from './list.repo.ts'
 

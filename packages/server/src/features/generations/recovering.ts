@@ -8,7 +8,7 @@ import {
   listAbandoned,
   type Run,
   setQueued,
-} from './generations.repo.ts'
+} from './runs.repo.ts'
 import { retryAbandoned } from './spool.repo.ts'
 import { putBack } from './taking.ts'
 import { tell } from './telling.ts'

@@ -3,7 +3,8 @@ import type { Db, Tx } from '../../db/client.ts'
 import type { StoredResult } from '../../db/schema.ts'
 import type { StorageKind } from '../../ports/object-store.ts'
 import type { NewRow } from '../images/images.service.ts'
-import type { GenerationRow, Lease, Run } from './generations.repo.ts'
+import type { GenerationRow } from './generations.repo.ts'
+import type { Lease, Run } from './runs.repo.ts'
 
 /** What waits for its store. */
 export interface Spooled {

@@ -11,11 +11,11 @@ import {
   beginAgain,
   type Beginning,
   findBegun,
-  type GenerationRow,
   insertGeneration,
   type NewGeneration,
   restart,
-} from './generations.repo.ts'
+} from './beginning.repo.ts'
+import type { GenerationRow } from './generations.repo.ts'
 import { type Claim, insertRecord, reopenRecord } from './idempotency.repo.ts'
 import { insertKept, type KeptImage } from './kept-images.repo.ts'
 import { tell } from './telling.ts'
