@@ -585,7 +585,10 @@ describe.each(['production', 'development', undefined])(
       ports = { ...objectStore, ...provider }
       lines = []
       const destination = { write: (line: string) => void lines.push(line) }
-      inner = await world.createWorld({ log: createLog({ level: 'debug', destination }) })
+      inner = await world.createWorld({
+        log: createLog({ level: 'debug', destination }),
+        env: { SPOOL_MAX_BYTES: '0' },
+      })
       account = await inner.register()
       made = await world.generate(inner, account.token, { mode: 'test' })
     })
