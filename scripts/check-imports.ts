@@ -11,7 +11,7 @@ const SCOPE = '@nanobanana/'
 /** Points 1 and 2. A room may enter every room of a lower floor, never one beside or above it. */
 const ROOMS: Record<string, { floor: number; files: string[] }> = {
   main: { floor: 7, files: ['main.ts', 'start.ts', 'service.ts', 'worker.ts', 'commands/'] },
-  app: { floor: 6, files: ['app.ts'] },
+  app: { floor: 6, files: ['app.ts', 'app/'] },
   http: { floor: 6, files: ['http/'] },
   jobs: { floor: 6, files: ['jobs/'] },
   mcp: { floor: 6, files: ['mcp/'] },
@@ -27,7 +27,7 @@ const ROOMS: Record<string, { floor: number; files: string[] }> = {
 const ADAPTERS = {
   // One folder per port, free inside; a file directly in it is for all adapters.
   folder: 'adapters/',
-  importers: ['app.ts'],
+  importers: ['app.ts', 'app/'],
   enters: ['ports/'],
   // For an adapter that joins a transaction; what it does there comes in as an argument.
   entersForTypes: ['db/client.ts', 'db/schema.ts'],
