@@ -42,11 +42,15 @@ async function lookFor({ client, s3, bucket }: Bucket, key: string): Promise<voi
       await client.send(new s3.HeadObjectCommand({ Bucket: bucket, Key: key }))
       return true
     } catch (error) {
-      if (error instanceof s3.NotFound) return false
+      // By its status: the class is not always that of the SDK.
+      if (statusOf(error) === 404) return false
       throw error
     }
   }
 }
+
+const statusOf = (error: unknown): number | undefined =>
+  (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
 
 const MD5_ETAG = /^"?([0-9a-f]{32})"?$/i
 const SLICE_BYTES = 2 ** 18
