@@ -6,8 +6,8 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { startService } from '../service.js'
 import { startPage } from './page.js'
-import { startService } from './service.js'
 import { workerConfig } from './worker.js'
 
 const run = promisify(execFile)
@@ -93,7 +93,7 @@ async function tryAll(box, tarball) {
   const folder = join(box, 'consumer')
   await createConsumer(folder, tarball)
   const page = await startPage(folder)
-  const service = await startService(box, page.origin)
+  const service = await startService(box, { CORS_ORIGINS: page.origin })
   try {
     const settings = { baseUrl: service.baseUrl, apiKey: service.apiKey, picture: PICTURE }
     await writeFile(join(folder, 'settings.json'), JSON.stringify(settings))

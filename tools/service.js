@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
-const MAIN = join(import.meta.dirname, '../../packages/server/dist/main.js')
+const MAIN = join(import.meta.dirname, '../packages/server/dist/main.js')
 const PATIENCE_MS = 30_000
 
-async function freePort() {
+/** A port of loopback that nobody has now. */
+export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address()
@@ -15,8 +16,8 @@ async function freePort() {
   return port
 }
 
-/** The release build on loopback with a key of its own; pages of `origin` may call it. */
-export async function startService(folder, origin) {
+/** The release build on loopback with an account and a test key of its own. */
+export async function startService(folder, settings = {}) {
   const port = await freePort()
   const baseUrl = `http://127.0.0.1:${port}`
   const env = {
@@ -25,8 +26,9 @@ export async function startService(folder, origin) {
     DATA_DIR: join(folder, 'data'),
     PORT: String(port),
     STORAGE: 'disk',
-    CORS_ORIGINS: origin,
     LOG_LEVEL: 'warn',
+    DRAIN_DELAY: '0',
+    ...settings,
   }
   const server = spawn(process.execPath, [MAIN, 'serve'], {
     env,
@@ -40,7 +42,7 @@ export async function startService(folder, origin) {
   }
   try {
     await healthy(baseUrl, server)
-    return { baseUrl, apiKey: await createKey(baseUrl), stop }
+    return { baseUrl, ...(await createCredentials(baseUrl)), stop }
   } catch (error) {
     await stop()
     throw error
@@ -57,20 +59,20 @@ async function healthy(baseUrl, server) {
   }
 }
 
-async function createKey(baseUrl) {
-  const post = async (path, body, token) => {
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
-    const answer = await fetch(baseUrl + path, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify(body),
-    })
-    if (!answer.ok) throw new Error(`${path}: ${answer.status}`)
-    return answer.json()
-  }
-  const person = { email: 'runtimes@example.com', password: 'correct horse battery' }
-  await post('/v1/auth/register', person)
-  const { access_token: token } = await post('/v1/auth/login', person)
-  const { key } = await post('/v1/keys', { name: 'run times', mode: 'test' }, token)
-  return key
+/** Posts JSON with an access token or a key. */
+export async function post(baseUrl, path, body, credential) {
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${credential}` }
+  const init = { method: 'POST', headers, body: JSON.stringify(body) }
+  const answer = await fetch(baseUrl + path, init)
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+  return answer.json()
+}
+
+async function createCredentials(baseUrl) {
+  const person = { email: 'tools@example.com', password: 'correct horse battery' }
+  await post(baseUrl, '/v1/auth/register', person)
+  const { access_token: token } = await post(baseUrl, '/v1/auth/login', person)
+  const wanted = { name: 'tools', mode: 'test', scopes: ['generate', 'read', 'usage'] }
+  const { key: apiKey } = await post(baseUrl, '/v1/keys', wanted, token)
+  return { token, apiKey }
 }
