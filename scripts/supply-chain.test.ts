@@ -126,3 +126,19 @@ describe('IN-10: the lint refuses text in SQL', () => {
     }
   })
 })
+
+describe('SUP-1: what the Next.js example is installed from', () => {
+  const lockfile = JSON.parse(read('examples/next-app/package-lock.json')) as {
+    packages: Record<string, { integrity?: string; resolved?: string }>
+  }
+  const { '': itself, ...packages } = lockfile.packages
+
+  it('is held by hash and names no host', () => {
+    expect(itself).toBeDefined()
+    expect(Object.keys(packages)).toContain('node_modules/next')
+    const loose = Object.entries(packages).filter(
+      ([, { integrity, resolved }]) => resolved !== undefined || !integrity?.startsWith('sha512-'),
+    )
+    expect(loose).toEqual([])
+  })
+})

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import OpenAI, { APIError } from 'openai'
 
 const client = new OpenAI({
-  baseURL: `${process.env.NANOBANANA_URL ?? 'http://127.0.0.1:3000'}/v1`,
+  baseURL: `${process.env.NANOBANANA_BASE_URL ?? 'http://127.0.0.1:3000'}/v1`,
   apiKey: process.env.NANOBANANA_API_KEY,
 })
 
