@@ -1,16 +1,17 @@
 // A project that has nothing but TypeScript and the packed SDK: its types are checked as strictly as
-// there is, under both ways of resolving modules, with every block of code of the README; and the
+// there is, under both ways of resolving modules, with every block of TypeScript of the pages; and the
 // size of the main entry is bounded.  node tools/consumer/check.js <tarball>
+// Blocks that use OpenAI's client are checked beside it; it is installed with the tools.
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { blocksOf, documents, read } from '../docs/documents.js'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
-const DOCUMENTS = ['README.md', 'packages/sdk/README.md']
 const MAX_GZIP_BYTES = 20_000
 const RESOLUTIONS = { nodenext: 'nodenext', bundler: 'esnext' }
 
@@ -20,6 +21,9 @@ declare const secret: string
 declare const file: File
 declare const bytes: Uint8Array
 `
+
+/** Its types want those of Node. */
+const FOREIGN = { folder: 'foreign', imports: /from 'openai'/, skipLibCheck: true, types: ['node'] }
 
 const options = (moduleResolution, module) => ({
   module,
@@ -38,19 +42,28 @@ async function createConsumer(folder, tarball) {
   const manifest = { name: 'consumer', private: true, type: 'module' }
   await writeFile(join(folder, 'package.json'), JSON.stringify(manifest))
   await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: folder })
-  await mkdir(join(folder, 'src'))
-  await symlink(join(root, 'node_modules/typescript'), join(folder, 'node_modules/typescript'))
+  const links = {
+    typescript: 'node_modules/typescript',
+    '@types/node': 'node_modules/@types/node',
+    openai: 'tools/node_modules/openai',
+  }
+  await mkdir(join(folder, 'node_modules/@types'), { recursive: true })
+  for (const [name, path] of Object.entries(links)) {
+    await symlink(join(root, path), join(folder, 'node_modules', name))
+  }
+  for (const name of ['src', FOREIGN.folder]) await mkdir(join(folder, name))
   await writeFile(join(folder, 'src/given.d.ts'), GIVEN)
 }
 
 /** Writes each block as a module; answers how many there are. */
 async function writeBlocks(folder) {
   let count = 0
-  for (const document of DOCUMENTS) {
-    const text = await readFile(join(root, document), 'utf8')
-    for (const [, code] of text.matchAll(/^```ts\n([^]*?)^```$/gm)) {
+  for (const document of await documents()) {
+    const blocks = blocksOf(await read(document)).filter(({ language }) => language === 'ts')
+    for (const { code } of blocks) {
+      const place = FOREIGN.imports.test(code) ? FOREIGN.folder : 'src'
       const name = `${document.replaceAll(/\W/g, '-')}-${++count}.ts`
-      await writeFile(join(folder, 'src', name), `${code}\nexport {}\n`)
+      await writeFile(join(folder, place, name), `${code}\nexport {}\n`)
     }
   }
   return count
@@ -58,13 +71,19 @@ async function writeBlocks(folder) {
 
 async function checkTypes(folder) {
   for (const [resolution, module] of Object.entries(RESOLUTIONS)) {
-    const config = { compilerOptions: options(resolution, module), include: ['src'] }
-    const path = join(folder, `${resolution}.json`)
-    await writeFile(path, JSON.stringify(config))
-    const tsc = join(root, 'node_modules/typescript/bin/tsc')
-    await run(process.execPath, [tsc, '-p', path], { cwd: folder })
+    await compile(folder, resolution, 'src', options(resolution, module))
     process.stdout.write(`types under ${resolution}: strict, no skipLibCheck, none wrong\n`)
   }
+  const { folder: place, skipLibCheck, types } = FOREIGN
+  await compile(folder, place, place, { ...options('bundler', 'esnext'), skipLibCheck, types })
+  process.stdout.write("types of blocks with OpenAI's client: none wrong\n")
+}
+
+async function compile(folder, name, place, compilerOptions) {
+  const path = join(folder, `${name}.json`)
+  await writeFile(path, JSON.stringify({ compilerOptions, include: [place] }))
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  await run(process.execPath, [tsc, '-p', path], { cwd: folder })
 }
 
 /** A module and what it imports. */
@@ -94,8 +113,8 @@ const folder = await mkdtemp(join(tmpdir(), 'consumer-'))
 try {
   await createConsumer(folder, resolve(tarball))
   const count = await writeBlocks(folder)
-  if (count === 0) throw new Error('the documents have no blocks of code')
-  process.stdout.write(`${count} blocks of code from ${DOCUMENTS.join(', ')}\n`)
+  if (count === 0) throw new Error('the pages have no blocks of TypeScript')
+  process.stdout.write(`${count} blocks of TypeScript from the pages\n`)
   await checkTypes(folder)
   await measure(folder)
 } catch (error) {
