@@ -8,8 +8,11 @@ import { createScriptedProvider, type ScriptedProvider } from '../../../test/scr
 
 import { createWorld, SMALL } from '../../../test/world.ts'
 import { findViolations } from '../../check/check.ts'
+import { AppError } from '../../kernel/app-error.ts'
 import { parseId } from '../../kernel/ids.ts'
 import { ProviderError } from '../../ports/image-provider.ts'
+import { abandon, storedOf } from './ending.ts'
+import { listAbandoned } from './generations.repo.ts'
 import { recoverAbandoned } from './recovering.ts'
 
 const smallPng = () => noise(64, 64).png().toBuffer()
@@ -536,6 +539,26 @@ describe('a process that died', () => {
       expect(await ledgerOf(id)).toEqual(['reserve', 'settle'])
     },
   )
+
+  test('has none failed for which a repeat was told to come back since it was found', async () => {
+    const gate = gateOf()
+    const calls = provider.seen.length
+    const idempotency = { 'idempotency-key': 'found-meanwhile' }
+    const lost = generate(idempotency)
+    await expect.poll(() => provider.seen.length).toBe(calls + 1)
+    const list = await app.request('GET', '/v1/generations?status=running', { token: key })
+    const { id } = list.json.data[0]
+    await strand(id)
+    const [found] = await listAbandoned(db(), { all: false, beside: [] })
+    expect((await generate({ ...idempotency, prefer: 'respond-async' })).status).toBe(202)
+    const { deps } = app.service
+    const error = storedOf(new AppError('unavailable'))
+    expect(await abandon(deps, found!, error, { all: false })).toBe(false)
+    await recoverAbandoned(deps, { all: false })
+    await untilStatus(id, 'succeeded')
+    gate.resolve()
+    await lost
+  })
 
   test('again and again is the end of its generation', async () => {
     const gate = gateOf()

@@ -8,7 +8,14 @@ import * as images from '../images/images.service.ts'
 import { priceOf, release, type Reservation, settle } from '../usage/usage.service.ts'
 import type { NewEvent } from './events.repo.ts'
 import { findGeneration, type GenerationRow } from './generations.repo.ts'
-import { type Abandoned, fail, failAbandoned, type Run, succeed } from './runs.repo.ts'
+import {
+  type Abandoned,
+  type AbandonedRun,
+  fail,
+  failAbandoned,
+  type Run,
+  succeed,
+} from './runs.repo.ts'
 import { expireRecords } from './idempotency.repo.ts'
 import { deleteKept } from './kept-images.repo.ts'
 import type { Job } from './making.ts'
@@ -150,7 +157,7 @@ const eventsOf = ({ text }: GenerationRow, count: number): NewEvent[] => [
 /** Ends one whose process died, unless that renewed its lease after all; true when it was ended. */
 export async function abandon(
   deps: Pick<Deps, 'db' | 'log' | 'metrics'>,
-  run: Run,
+  run: AbandonedRun,
   error: StoredError,
   options: Abandoned,
 ): Promise<boolean> {

@@ -39,7 +39,7 @@ const leases = { seconds: 30, held: new Map<string, HeldRun>() }
 const heldRun = { owner, canceled: new AbortController() }
 const digest = (text: string) => createHash('sha256').update(text).digest()
 const generationId = (n: number) => idOfNumber({ userId }, n)
-const abandoned = { id: generationId(GENERATIONS), attempt: 1, owner }
+const abandoned = { id: generationId(GENERATIONS), attempt: 1, owner, detached: false, runs: 1 }
 
 beforeAll(async () => {
   database = await createTestDatabase()

@@ -225,16 +225,20 @@ export async function listAbandoned(
   return rows.map(({ lease_owner, ...row }) => ({ ...row, owner: lease_owner }))
 }
 
-/** Ends such a one as failed, if nobody has renewed its lease meanwhile. */
+/**
+ * Ends such a one as failed, if nobody has renewed its lease meanwhile, nor a repeat been told to come
+ * back for it.
+ */
 export async function failAbandoned(
   tx: Tx,
-  run: Run,
+  run: AbandonedRun,
   error: StoredError,
   options: Abandoned,
 ): Promise<GenerationRow | undefined> {
   const update = tx
     .updateTable('generations')
     .set({ status: 'failed', error: JSON.stringify(error), ...mayBeBilled, ...ended })
+    .where('detached', '=', run.detached)
   return ofAbandoned(update, run, options)
 }
 
