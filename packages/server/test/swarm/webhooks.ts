@@ -38,7 +38,7 @@ async function comesBack(fleet: Fleet, inbox: Inbox, count: number): Promise<Rep
   await inbox.subscribe(person, '/down', ENDS)
   let isDown = true
   inbox.mood = () => (isDown ? 503 : 204)
-  await makeSome(person, count)
+  const troubles = await makeSome(person, count)
   let shifted = 0
   while (shifted < DOWN_SECONDS) {
     await untilIdle(fleet)
@@ -59,15 +59,16 @@ async function comesBack(fleet: Fleet, inbox: Inbox, count: number): Promise<Rep
     figures: [
       `down for ${shifted / 3600} hours: ${refused} attempts failed, ${inbox.messages.length - refused} of ${count} messages came after`,
     ],
-    faults: await findMissing(fleet, inbox, '/down', count),
+    faults: [...troubles, ...(await findMissing(fleet, inbox, '/down', count))],
   }
 }
 
-async function makeSome(person: Person, count: number): Promise<void> {
+async function makeSome(person: Person, count: number): Promise<string[]> {
   const mix = { delayMs: () => 100, withKeys: false, withCancels: false, image: undefined }
   const orders = Array.from({ length: count }, (_, index) => newOrder(index, mix))
   const manner = { repeats: false, waitSeconds: () => 5 }
   await inLanes(6, orders, (order) => place(person, order, manner))
+  return orders.flatMap(({ kind, troubles }) => troubles.map((trouble) => `${kind} ${trouble}`))
 }
 
 /** Until nothing is due or under way. */
