@@ -12,7 +12,7 @@ import { AppError } from '../../kernel/app-error.ts'
 import { parseId } from '../../kernel/ids.ts'
 import { ProviderError } from '../../ports/image-provider.ts'
 import { abandon, storedOf } from './ending.ts'
-import { listAbandoned } from './generations.repo.ts'
+import { listAbandoned } from './runs.repo.ts'
 import { recoverAbandoned } from './recovering.ts'
 
 const smallPng = () => noise(64, 64).png().toBuffer()
