@@ -39,6 +39,8 @@ export async function* follow(
     const row = await findGeneration(deps.db, visibleTo(principal), id)
     if (row === undefined) return
     const rows = ofLastAttempt(await listEvents(deps.db, id, last))
+    // It ended between the two: its end is told by the row as it is now.
+    if (!hasEnded(row.status) && rows.some(({ type }) => isEnd(type))) continue
     const isKept = rows.length > 0 || isEndTold || !hasEnded(row.status)
     const told = isKept ? rows : [endOf(row, last)]
     for (const event of told) {
