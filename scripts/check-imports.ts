@@ -57,8 +57,8 @@ const LIBRARIES: { names: string[]; files: string[]; types?: string[] }[] = [
   { names: ['@google/genai', '@aws-sdk/*', 'ioredis', 'redis', 'pg-boss'], files: ['adapters/'] },
 ]
 
-/** Point 5. The same in every package. */
-const READS_ENVIRONMENT = ['config.ts', 'config/']
+/** Point 5. The same in every package; the SDK's command line has its own. */
+const READS_ENVIRONMENT = ['config.ts', 'config/', 'cli/config.ts']
 
 /** Point 6. Circles need no table. */
 const BARRELS = ['index.ts']
@@ -67,7 +67,7 @@ const BARRELS = ['index.ts']
 const PACKAGES: Record<string, { ours: string[]; libraries?: string[]; tests?: 'free' }> = {
   server: { ours: ['shared'], tests: 'free' },
   shared: { ours: [], libraries: ['zod'] },
-  sdk: { ours: ['shared'], libraries: ['@trpc/client'], tests: 'free' },
+  sdk: { ours: ['shared'], libraries: ['@trpc/client', 'commander'], tests: 'free' },
   'gemini-emulator': { ours: [] },
   console: { ours: ['sdk'], tests: 'free' },
 }

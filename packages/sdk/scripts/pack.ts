@@ -8,7 +8,10 @@ const MANIFEST = join(PACKAGE, 'package.json')
 const LICENSE = join(PACKAGE, 'LICENSE')
 /** The build makes this folder anew, so no earlier copy can stand in it. */
 const SAVED = join(PACKAGE, 'dist/workspace.json')
-const BUNDLED = ['@trpc/client', '@trpc/server']
+const BUNDLED = {
+  'dist/index.js': ['@trpc/client', '@trpc/server'],
+  'dist/cli.js': ['commander'],
+}
 const WORKSPACE_ONLY = ['devDependencies', 'scripts', 'publishConfig']
 
 function prepare(): void {
@@ -23,10 +26,12 @@ function prepare(): void {
 
 function licenses(): string {
   const own = readFileSync(join(PACKAGE, '../../LICENSE'), 'utf8')
-  const theirs = BUNDLED.map((name) => {
-    const text = readFileSync(join(PACKAGE, 'node_modules', name, 'LICENSE'), 'utf8')
-    return `\n---\n\ndist/index.js contains code of ${name}:\n\n${text}`
-  })
+  const theirs = Object.entries(BUNDLED).flatMap(([file, names]) =>
+    names.map((name) => {
+      const text = readFileSync(join(PACKAGE, 'node_modules', name, 'LICENSE'), 'utf8')
+      return `\n---\n\n${file} contains code of ${name}:\n\n${text}`
+    }),
+  )
   return own + theirs.join('')
 }
 
