@@ -1,7 +1,12 @@
 import { Command } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
+import { addCancel } from './commands/cancel.ts'
+import { addGenerate } from './commands/generate.ts'
 import { addKeys } from './commands/keys.ts'
+import { addList } from './commands/list.ts'
 import { addLogin } from './commands/login.ts'
+import { addOpen } from './commands/open.ts'
+import { addUsage } from './commands/usage.ts'
 import { EXIT_HELP } from './exit-codes.ts'
 
 const ENVIRONMENT_HELP = `
@@ -21,7 +26,7 @@ export function createProgram(): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })
     .exitOverride()
-  for (const add of [addLogin, addKeys]) {
+  for (const add of [addLogin, addGenerate, addList, addOpen, addCancel, addKeys, addUsage]) {
     add(program)
   }
   return program.addHelpText('after', ENVIRONMENT_HELP).addHelpText('after', EXIT_HELP)

@@ -108,7 +108,7 @@ test('the token goes to no other service than where it is from', async () => {
   await using other = await startStub((_, response) => void response.writeHead(500).end())
   await using shell = await createShell()
   await logIn(shell)
-  for (const args of [['whoami'], ['logout'], ['keys', 'list']]) {
+  for (const args of [['whoami'], ['logout'], ['list'], ['keys', 'list']]) {
     const ran = await shell.run([...args, '--base-url', other.url])
     expect(ran).toMatchObject({ code: 77, stderr: expect.stringContaining(other.url) })
   }
