@@ -36,7 +36,7 @@ async function createConsumer(folder, tarball) {
   await writeFile(join(folder, 'script.js'), SCRIPT)
 }
 
-const runtimes = (folder, page) => ({
+const runtimes = (folder, page, settings) => ({
   'Node 20': () => command(folder, binary('node20/bin/node'), ['script.js']),
   'Node 22': () => command(folder, binary('node22/bin/node'), ['script.js']),
   'Node 24': () => command(folder, process.execPath, ['script.js']),
@@ -58,11 +58,22 @@ const runtimes = (folder, page) => ({
       'worker.capnp',
     ]),
   Chromium: () => browse(page),
+  'the command nanobanana': () => commandLine(folder, settings),
 })
 
 async function command(cwd, file, args) {
   const { stdout, stderr } = await run(file, args, { cwd, timeout: PATIENCE_MS })
   return /^succeeded, .*$/m.exec(stdout + stderr)?.[0] ?? `FAILED ${stdout}${stderr}`
+}
+
+/** As npm has linked it, by the oldest Node that is promised. */
+async function commandLine(cwd, { baseUrl, apiKey }) {
+  const env = { HOME: cwd, NANOBANANA_BASE_URL: baseUrl, NANOBANANA_API_KEY: apiKey }
+  const args = ['node_modules/.bin/nanobanana', 'generate', 'a banana', '-o', 'made.png', '--json']
+  const { stdout } = await run(binary('node20/bin/node'), args, { cwd, env, timeout: PATIENCE_MS })
+  const { status, files } = JSON.parse(stdout)
+  const { length } = await readFile(join(cwd, files[0]))
+  return `${status}, ${files[0]}, ${length} bytes`
 }
 
 async function browse({ origin, told }) {
@@ -100,7 +111,7 @@ async function tryAll(box, tarball) {
     await writeFile(join(folder, 'worker.capnp'), await workerConfig(folder, settings))
     page.show(settings)
     let failed = 0
-    for (const [name, call] of Object.entries(runtimes(folder, page))) {
+    for (const [name, call] of Object.entries(runtimes(folder, page, settings))) {
       const said = await call().catch((error) => `FAILED ${error.message} ${error.stdout ?? ''}`)
       if (!said.startsWith('succeeded')) failed++
       process.stdout.write(`${name}: ${said}\n`)
