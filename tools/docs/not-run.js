@@ -11,6 +11,7 @@ export const NOT_RUN = {
   },
   'packages/sdk/README.md': {
     'npm install @nanobanana/sdk': 'the consumer installs the packed SDK',
+    'nanobanana login me@example.com': 'asks for a password; its own tests run these commands',
   },
   'docs/deploy.md': {
     'DATABASE_URL=postgres://nanobanana_runtime': 'settings, no command',
