@@ -66,6 +66,18 @@ const ledgerOf = async (id: string) =>
       .orderBy('id')
       .execute()
   ).map(({ kind }) => kind)
+const untilIdle = () =>
+  expect
+    .poll(
+      () =>
+        db()
+          .selectFrom('generations')
+          .select('id')
+          .where('status', 'in', ['queued', 'running'])
+          .execute(),
+      { timeout: 10_000 },
+    )
+    .toEqual([])
 const gateOf = () => {
   const gate = Promise.withResolvers<void>()
   provider.play(gate.promise)
@@ -240,6 +252,9 @@ describe('the queue', () => {
     expect(accepted.status).toBe(202)
     busy.open()
     for (const { json } of waiting) await untilStatus(json.id, 'succeeded')
+    await untilIdle()
+    // An account that was refused is told the same for a moment, unasked.
+    await sleep(300)
   })
 
   test('serves accounts in turns, however many one of them sends', async () => {
@@ -250,23 +265,12 @@ describe('the queue', () => {
     for (let n = 0; n < 2; n++)
       await generate({ prefer: 'respond-async' }, { prompt: `theirs ${n}` }, other.token)
     busy.open()
-    await expect.poll(() => provider.seen.length).toBe(order + 6)
+    await expect.poll(() => provider.seen.length, { timeout: 10_000 }).toBe(order + 6)
     const prompts = provider.seen.slice(order).map(({ prompt }) => prompt)
     // Two run at once, so neighbours may change places.
     expect(prompts.indexOf('theirs 0')).toBeLessThan(3)
     expect(prompts.indexOf('theirs 1')).toBeLessThan(5)
-    await expect
-      .poll(
-        async () =>
-          (
-            await db()
-              .selectFrom('generations')
-              .select('id')
-              .where('status', 'in', ['queued', 'running'])
-              .execute()
-          ).length,
-      )
-      .toBe(0)
+    await untilIdle()
   })
 
   test('holds back a key that has as many running as it may', async () => {
