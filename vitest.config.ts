@@ -10,7 +10,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'node', 'module-sync', 'default'] } },
   test: {
     include: ['packages/*/{src,test}/**/*.test.ts', 'scripts/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/*.processes.test.ts'],
+    exclude: ['**/node_modules/**', '**/*.slow.test.ts'],
     globalSetup: ['packages/server/test/template.ts'],
     maxWorkers,
     testTimeout: 30_000,

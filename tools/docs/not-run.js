@@ -30,7 +30,7 @@ export const NOT_RUN = {
   'docs/self-hosting.md': {
     'npx -y pnpm@12 install && npx -y pnpm@12 build': 'the release build is a step of its own',
     'DATABASE_URL=': 'does not end by itself; the release build is a step of its own',
-    'nanobanana-server user': 'needs accounts of yours; run.test.ts runs these commands',
+    'nanobanana-server user': 'needs accounts of yours; run.slow.test.ts runs these commands',
     pg_dump: 'needs a database and a bucket of yours',
   },
   'examples/openai-client/README.md': { 'npm install': 'the step of the examples runs it' },

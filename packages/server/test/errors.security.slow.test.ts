@@ -124,7 +124,7 @@ const WAYS: Record<ErrorCode, (() => Promise<TestResponse>) | string> = {
   model_not_found: () => generateWith('x', { model: 'gpt' }),
   route_not_found: () => get('/v1/nowhere'),
   method_not_allowed: () => get('/v1/auth/login'),
-  request_timeout: 'slow-clients.security.test.ts',
+  request_timeout: 'slow-clients.security.slow.test.ts',
   payload_too_large: () => post('/v1/auth/login', ' '.repeat(65_537)),
   uri_too_long: () => get(`/v1/keys/${'x'.repeat(8192)}`),
   unsupported_media_type: raw('POST /v1/auth/login', ['Content-Length: 2'], '{}'),
