@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Deps } from '../kernel/deps.ts'
 import { readCurrent } from '../features/generations/generations.service.ts'
 import * as webhooks from '../features/webhooks/webhooks.service.ts'
+import { startLooking } from './looking.ts'
 
 const POLL_MS = 1000
 /** After a look that failed, as while the database is away. */
@@ -32,56 +32,23 @@ export function startWebhooks(deps: JobDeps): WebhookJob {
 }
 
 function startLane(deps: JobDeps, { failing, places }: (typeof LANES)[number]): WebhookJob {
-  const stopping = new AbortController()
-  const running = new Set<Promise<void>>()
-  let waking = new AbortController()
-  const wake = () => waking.abort()
   const render: webhooks.Render = (userId, id) => readCurrent(deps, userId, id)
 
-  const make = (claimed: Parameters<typeof webhooks.deliver>[1]) => {
-    const work = webhooks
-      .deliver(deps, claimed, render)
-      .catch((error: unknown) =>
-        // Its lease ends, and then it is due again.
-        deps.log.error({ err: error, delivery: claimed.id }, 'a webhook could not be delivered'),
-      )
-      .finally(() => {
-        running.delete(work)
-        // The place that is free may be what the next one of the same endpoint waits for.
-        wake()
-      })
-    running.add(work)
-  }
+  const make = (claimed: Parameters<typeof webhooks.deliver>[1]): Promise<void> =>
+    webhooks.deliver(deps, claimed, render).catch((error: unknown) =>
+      // Its lease ends, and then it is due again.
+      deps.log.error({ err: error, delivery: claimed.id }, 'a webhook could not be delivered'),
+    )
 
-  /** Milliseconds until the next look. */
-  async function look(): Promise<number> {
-    if (running.size >= places) return POLL_MS
+  return startLooking(async (looking) => {
+    if (looking.size >= places) return POLL_MS
     try {
-      const claimed = await webhooks.claim(deps, { failing, limit: places - running.size })
-      claimed.forEach(make)
+      const claimed = await webhooks.claim(deps, { failing, limit: places - looking.size })
+      for (const each of claimed) looking.track(make(each))
       return POLL_MS
     } catch (error) {
       deps.log.error({ err: error }, 'webhooks that are due could not be claimed')
       return PAUSE_MS
     }
-  }
-
-  async function run(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      waking = new AbortController()
-      const pauseMs = await look()
-      const signal = AbortSignal.any([stopping.signal, waking.signal])
-      await sleep(pauseMs, undefined, { signal }).catch(() => {})
-    }
-  }
-
-  const ran = run()
-  return {
-    wake,
-    async stop() {
-      stopping.abort()
-      await ran
-      await Promise.all(running)
-    },
-  }
+  })
 }
